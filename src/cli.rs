@@ -1,0 +1,96 @@
+//! What can be typed, and the one place that turns results into messages and exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{self, Context, Outcome};
+
+/// Exit codes are an interface: scripts may depend on them.
+pub mod exit {
+    pub const OK: u8 = 0;
+    /// The command failed; the message says why.
+    pub const FAILED: u8 = 1;
+    /// The command line was wrong (clap's own code).
+    pub const USAGE: u8 = 2;
+    /// The command finished, but some rows of its input were rejected; they were listed.
+    pub const SOME_REJECTED: u8 = 4;
+    /// Stopped by Ctrl-C; everything committed is kept.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+#[derive(Debug, Parser)]
+#[command(name = "sedflow", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// The catalog file
+    #[arg(short = 'C', long, global = true, env = "SEDFLOW_CATALOG", default_value = "sedflow.db")]
+    pub catalog: PathBuf,
+    /// Threads to use [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// No progress and no remarks on standard error; errors are still printed
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure speed on this machine; JSON lines and a table
+    #[command(subcommand)]
+    Bench(commands::bench::BenchCommand),
+}
+
+/// Parses the command line, runs it, and says how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.global.threads
+        && let Err(error) = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()
+    {
+        eprintln!("error: cannot start {threads} threads: {error}");
+        return ExitCode::from(exit::FAILED);
+    }
+    let context = Context { catalog: cli.global.catalog, quiet: cli.global.quiet };
+    match dispatch(cli.command, &context) {
+        Ok(Outcome::Done) => ExitCode::from(exit::OK),
+        Ok(Outcome::SomeRejected) => ExitCode::from(exit::SOME_REJECTED),
+        Ok(Outcome::Interrupted) => ExitCode::from(exit::INTERRUPTED),
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Bench(command) => commands::bench::run(command, context),
+    }
+}
+
+/// True where the reader of our output went away (`sedflow ... | head`), which is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,17 @@
+//! Galaxy properties from photometry by amortized Bayesian SED modelling.
+//!
+//! A galaxy's parameters go through the SED model ([`sed`]) to photometry; noise and features make
+//! of it what a survey would have seen; a conditional density ([`flow`]) is trained on such pairs and
+//! then sampled for every observed galaxy; one SQLite file ([`store`]) keeps galaxies, products and
+//! how each was made. Data flows down the list of modules: a module uses only what stands above it.
+
+// vocabulary
+pub mod hash;
+pub mod progress;
+pub mod rng;
+pub mod vmath;
+
+// edges
+pub mod commands;
+
+pub mod cli;

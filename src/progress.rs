@@ -1,0 +1,37 @@
+//! The events long work can report; bar, log and terminal UI are listeners.
+
+/// What a listener hears, in this order: `Started`, any number of `Advanced` and `Note`, `Finished`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Started {
+        /// What is being done, as a person would say it: "ingesting nsa.fits".
+        what: String,
+        /// Units of work, where known beforehand.
+        total: Option<u64>,
+        /// The unit counted, in the plural: "galaxies", "rows".
+        unit: &'static str,
+    },
+    Advanced {
+        /// Units done so far, not since the last event.
+        done: u64,
+    },
+    Note(String),
+    Finished,
+}
+
+/// A listener of long work, which it can also ask to stop.
+pub trait Progress: Sync {
+    fn report(&self, event: Event);
+
+    /// True once the user asked to stop: work ends at the next point where nothing is lost.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Hears nothing and never cancels.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _: Event) {}
+}
