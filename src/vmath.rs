@@ -23,7 +23,7 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 8.333_452e-3;
     p = p * r + 4.166_579_6e-2;
     p = p * r + 1.666_666_5e-1;
-    p = p * r + 5.000_000_2e-1;
+    p = p * r + 0.5;
     let mantissa = p * r * r + r + 1.0;
     // n is in -126..=127 after the clamp, so 2^n is a normal number.
     let scale = f32::from_bits(((n as i32 + 127) << 23) as u32);
