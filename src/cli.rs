@@ -47,6 +47,8 @@ pub enum Command {
     /// Measure speed on this machine; JSON lines and a table
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),
+    /// Print a shell's completion script
+    Completions(commands::completions::CompletionsArgs),
 }
 
 /// Parses the command line, runs it, and says how it went.
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         Command::Bench(command) => commands::bench::run(command, context),
+        Command::Completions(args) => commands::completions::run(args, context),
     }
 }
 

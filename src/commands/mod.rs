@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub mod bench;
+pub mod completions;
 
 /// What every command is given besides its own options.
 pub struct Context {
