@@ -9,7 +9,11 @@
 pub mod hash;
 pub mod progress;
 pub mod rng;
+pub mod special;
 pub mod vmath;
+
+// simulation: pure given a seed
+pub mod prior;
 
 // edges
 pub mod commands;
