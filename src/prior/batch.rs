@@ -202,9 +202,9 @@ fn flat_dirichlet(u: &[[f32; BLOCK]; 3], rows: usize, beta: &mut [[f32; BLOCK]; 
     const LEAST: f32 = 1e-7;
     for row in 0..rows {
         let left = |k: usize| norm_cdf_f32(-u[k][row]);
-        let first = vmath::exp(vmath::ln(left(0)) * (1.0 / 3.0)).max(LEAST).min(BELOW_ONE);
-        let second = left(1).sqrt().max(LEAST).min(BELOW_ONE);
-        let third = left(2).max(LEAST).min(BELOW_ONE);
+        let first = vmath::exp(vmath::ln(left(0)) * (1.0 / 3.0)).clamp(LEAST, BELOW_ONE);
+        let second = left(1).sqrt().clamp(LEAST, BELOW_ONE);
+        let third = left(2).clamp(LEAST, BELOW_ONE);
         beta[0][row] = 1.0 - first;
         beta[1][row] = first * (1.0 - second);
         beta[2][row] = first * second * (1.0 - third);
