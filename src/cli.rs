@@ -49,6 +49,9 @@ pub enum Command {
     Bench(commands::bench::BenchCommand),
     /// Print a shell's completion script
     Completions(commands::completions::CompletionsArgs),
+    /// Bandpass curves: list, show, check, convert
+    #[command(subcommand)]
+    Filter(commands::filter::FilterCommand),
 }
 
 /// Parses the command line, runs it, and says how it went.
@@ -77,6 +80,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         Command::Bench(command) => commands::bench::run(command, context),
         Command::Completions(args) => commands::completions::run(args, context),
+        Command::Filter(command) => commands::filter::run(command, context),
     }
 }
 

@@ -12,6 +12,9 @@ pub mod rng;
 pub mod special;
 pub mod vmath;
 
+// forward model
+pub mod filters;
+
 // simulation: pure given a seed
 pub mod prior;
 
