@@ -16,6 +16,8 @@ pub mod vmath;
 pub mod filters;
 
 // simulation: pure given a seed
+pub mod features;
+pub mod noise;
 pub mod prior;
 
 // edges
