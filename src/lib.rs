@@ -9,6 +9,7 @@
 pub mod hash;
 pub mod progress;
 pub mod rng;
+pub mod sky;
 pub mod special;
 pub mod vmath;
 
@@ -19,6 +20,10 @@ pub mod filters;
 pub mod features;
 pub mod noise;
 pub mod prior;
+
+// storage
+pub mod galaxy;
+pub mod store;
 
 // edges
 pub mod commands;

@@ -1,0 +1,106 @@
+//! What can go wrong with a catalog file, said so that the reader knows what to do.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use super::blob::BlobError;
+use super::runs::RunState;
+
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("there is no catalog at {path}; `sedflow init` makes one")]
+    Missing { path: PathBuf },
+    #[error("{path} exists already; `sedflow init` never overwrites a file")]
+    Exists { path: PathBuf },
+    #[error("{path} is not a sedflow catalog: {why}")]
+    Foreign { path: PathBuf, why: String },
+    #[error(
+        "{path} was made by a newer program: its schema is version {found}, this program knows up to {known}; \
+         update sedflow to open it"
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{path} has schema version {found}, older than {known}, and cannot be migrated: {why}")]
+    Older { path: PathBuf, found: i64, known: i64, why: String },
+    #[error("migrating {path}: {source}; the file is as it was")]
+    Migration { path: PathBuf, source: Box<rusqlite_migration::Error> },
+    #[error(
+        "{path} differs from what its schema version says: {object}; it was changed by another program and is \
+         not opened, as a trigger or view in it could do anything"
+    )]
+    ForeignObject { path: PathBuf, object: String },
+    #[error("{holder} is writing to {path}; wait for it to end, or stop it")]
+    Locked { path: PathBuf, holder: String },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}", explain(.0))]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{source} in `{sql}`")]
+    Sql { sql: String, source: rusqlite::Error },
+    #[error(
+        "the survey `{survey}` has other bands ({expected}) than this input ({found}); name another survey"
+    )]
+    OtherBands { survey: String, expected: String, found: String },
+    #[error("the survey `{survey}` has {n} cuts already, the most there can be")]
+    TooManyCuts { survey: String, n: usize },
+    #[error(
+        "ingest {ingest} stands at row {expected}, but the batch brings {found} rows up to row {next}: each row \
+         must be kept or rejected exactly once"
+    )]
+    BatchGap { ingest: i64, expected: u64, found: u64, next: u64 },
+    #[error("galaxy `{object_id}` has {found} bands where its survey has {expected}")]
+    BandCount { object_id: String, expected: usize, found: usize },
+    #[error("galaxy `{object_id}` has {found} extra values where the ingest declared {expected}")]
+    ExtraCount { object_id: String, expected: usize, found: usize },
+    #[error("run {run} is {state} and takes no change")]
+    RunEnded { run: i64, state: RunState },
+    #[error("there is no {kind} `{name}` in this catalog{}", did_you_mean(.known))]
+    NoSuch { kind: &'static str, name: String, known: Vec<String> },
+    #[error(
+        "the {kind} `{name}` exists already, made otherwise; products are immutable, so take another name"
+    )]
+    NameTaken { kind: &'static str, name: String },
+    #[error("`{name}` could be {}; say which", .candidates.join(" or "))]
+    Ambiguous { name: String, candidates: Vec<String> },
+    #[error("{what}: {source}")]
+    Blob { what: String, source: BlobError },
+    #[error("{what} is damaged: its checksum is {found}, not {expected}")]
+    Checksum { what: String, expected: String, found: String },
+    #[error("{what}: expected {expected}, found {found}")]
+    Shape { what: String, expected: String, found: String },
+    #[error("{what} holds JSON this program cannot read: {source}")]
+    Json { what: String, source: serde_json::Error },
+}
+
+fn did_you_mean(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        names => format!("; there is {}", names.join(", ")),
+    }
+}
+
+fn explain(error: &rusqlite::Error) -> String {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program holds the catalog's write lock; try again when it is done"
+        }
+        Some(ErrorCode::DatabaseCorrupt) => "the catalog file is damaged; `sedflow check` says where",
+        Some(ErrorCode::NotADatabase) => "the file is not an SQLite database",
+        Some(ErrorCode::DiskFull) => "the disk is full; what was committed is kept, free space and run again",
+        Some(ErrorCode::ReadOnly) => "the catalog file or its directory cannot be written",
+        _ => return error.to_string(),
+    };
+    format!("{advice} ({error})")
+}
+
+/// Adds the failed statement's text to an error.
+pub(super) trait InSql<T> {
+    fn in_sql(self, sql: &str) -> Result<T, StoreError>;
+}
+
+impl<T> InSql<T> for rusqlite::Result<T> {
+    fn in_sql(self, sql: &str) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Sql { sql: sql.to_owned(), source })
+    }
+}

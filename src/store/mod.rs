@@ -1,0 +1,317 @@
+//! The catalog file: one SQLite database with galaxies, products and the run behind each product.
+//!
+//! This is the only module that names rusqlite. A catalog is opened for reading by anyone at any time
+//! and for writing by one process; the file is distrusted until its identity, version and every
+//! trigger, view and table in it are what this program's schema says.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+mod blob;
+mod catalog;
+mod error;
+mod files;
+mod functions;
+mod ids;
+mod lock;
+mod runs;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use blob::{Array, BlobError, Values, decode_arrays, encode_arrays};
+pub use catalog::{
+    Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, RejectedRow,
+    Survey, SurveySpec,
+};
+pub use error::StoreError;
+pub use ids::*;
+pub use runs::{Artifact, GIT_COMMIT, PROGRAM_VERSION, Run, RunSpec, RunState};
+pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdown};
+
+use error::InSql;
+use lock::{Acquired, WriterLock};
+use schema::Schema;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Sees consistent data, changes nothing and never waits.
+    Read,
+    /// The one writer; a second one is refused with [`StoreError::Locked`].
+    Write,
+}
+
+/// The kinds of product, as they are written in `run_input.kind`, in `product.kind` and on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProductKind {
+    Filter,
+    BandSet,
+    Ingest,
+    SspGrid,
+    SedModel,
+    Prior,
+    NoiseModel,
+    TrainingSet,
+    Training,
+    Checkpoint,
+    Validation,
+    PosteriorSet,
+    Release,
+}
+
+impl ProductKind {
+    pub const ALL: [ProductKind; 13] = [
+        ProductKind::Filter,
+        ProductKind::BandSet,
+        ProductKind::Ingest,
+        ProductKind::SspGrid,
+        ProductKind::SedModel,
+        ProductKind::Prior,
+        ProductKind::NoiseModel,
+        ProductKind::TrainingSet,
+        ProductKind::Training,
+        ProductKind::Checkpoint,
+        ProductKind::Validation,
+        ProductKind::PosteriorSet,
+        ProductKind::Release,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ProductKind::Filter => "filter",
+            ProductKind::BandSet => "band-set",
+            ProductKind::Ingest => "ingest",
+            ProductKind::SspGrid => "ssp-grid",
+            ProductKind::SedModel => "sed-model",
+            ProductKind::Prior => "prior",
+            ProductKind::NoiseModel => "noise-model",
+            ProductKind::TrainingSet => "training-set",
+            ProductKind::Training => "training",
+            ProductKind::Checkpoint => "checkpoint",
+            ProductKind::Validation => "validation",
+            ProductKind::PosteriorSet => "posterior-set",
+            ProductKind::Release => "release",
+        }
+    }
+}
+
+/// An open catalog.
+pub struct Store {
+    conn: Connection,
+    path: PathBuf,
+    mode: Mode,
+    notes: Vec<String>,
+    lock: Option<WriterLock>,
+}
+
+/// Larger blobs and texts are refused on reading and writing; a training chunk or checkpoint is far below.
+const MAX_VALUE_BYTES: i32 = 512 << 20;
+const PAGE_BYTES: i64 = 8192;
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Store {
+    /// Makes an empty catalog. Errors with [`StoreError::Exists`] if there is one, or any other file.
+    ///
+    /// Killed half-way, it leaves an empty file at most, which the next call takes over.
+    pub fn create(path: &Path) -> Result<Store, StoreError> {
+        let io = |source| StoreError::Io { path: path.to_owned(), source };
+        match std::fs::metadata(path) {
+            Ok(file) if file.len() > 0 || !file.is_file() => {
+                return Err(StoreError::Exists { path: path.to_owned() });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::File::create_new(path).map_err(io)?;
+            }
+            Err(error) => return Err(io(error)),
+        }
+        let lock = take_lock(path)?;
+        let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.pragma_update(None, "page_size", PAGE_BYTES)?;
+        // space that gc frees can go back without a rewrite of the file
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        schema::CURRENT
+            .migrate(&mut conn)
+            .map_err(|source| StoreError::Migration { path: path.to_owned(), source: Box::new(source) })?;
+        let mut store =
+            Store { conn, path: path.to_owned(), mode: Mode::Write, notes: vec![], lock: Some(lock) };
+        store.choose_journal()?;
+        functions::register(&store.conn)?;
+        Ok(store)
+    }
+
+    /// Opens a catalog. One of an older schema is first copied aside and migrated, whatever the mode;
+    /// [`Store::notes`] then says so.
+    pub fn open(path: &Path, mode: Mode) -> Result<Store, StoreError> {
+        Self::open_with(path, mode, schema::CURRENT)
+    }
+
+    /// Opens the catalog, or makes one where there is none.
+    pub fn open_or_create(path: &Path) -> Result<Store, StoreError> {
+        match std::fs::metadata(path) {
+            Ok(file) if file.len() > 0 => Self::open(path, Mode::Write),
+            _ => Self::create(path),
+        }
+    }
+
+    fn open_with(path: &Path, mode: Mode, schema: Schema) -> Result<Store, StoreError> {
+        let mut notes = Vec::new();
+        let (version, lock) = {
+            let lock = if mode == Mode::Write && path.exists() { Some(take_lock(path)?) } else { None };
+            (files::identify(path)?, lock)
+        };
+        let known = schema.version();
+        if version > known {
+            return Err(StoreError::Newer { path: path.to_owned(), found: version, known });
+        }
+        let lock = if version < known {
+            let lock = match lock {
+                Some(lock) => lock,
+                None => take_lock(path)?,
+            };
+            let backup = files::migrate_with_backup(path, version, schema)?;
+            notes.push(format!(
+                "migrated {} from schema version {version} to {known}; the file as it was is kept in {}",
+                path.display(),
+                backup.display()
+            ));
+            (mode == Mode::Write).then_some(lock)
+        } else {
+            lock
+        };
+        let conn = match mode {
+            Mode::Write => connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            Mode::Read => files::connect_read_only(path)?,
+        };
+        let mut store = Store { conn, path: path.to_owned(), mode, notes, lock };
+        if schema.version() == schema::CURRENT.version() {
+            store.verify_objects()?;
+        }
+        functions::register(&store.conn)?;
+        match mode {
+            Mode::Write => {
+                store.choose_journal()?;
+                store.mark_interrupted_runs()?;
+            }
+            Mode::Read => store.conn.pragma_update(None, "query_only", true)?,
+        }
+        Ok(store)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the user should know about how the file was opened (migrated, slower journal).
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A second connection that reads while this one writes.
+    pub fn reader(&self) -> Result<Store, StoreError> {
+        Self::open(&self.path, Mode::Read)
+    }
+
+    /// Refuses a file with a trigger of its own or with any object of ours changed. Foreign tables,
+    /// views and indexes are let be: nothing runs them unless the user asks.
+    fn verify_objects(&self) -> Result<(), StoreError> {
+        let foreign = |object: String| StoreError::ForeignObject { path: self.path.clone(), object };
+        let found = schema::objects(&self.conn)?;
+        for (name, expected) in schema::expected_objects()? {
+            match found.get(name) {
+                Some(object) if object == expected => {}
+                Some(_) => return Err(foreign(format!("the {} `{name}` was changed", expected.0))),
+                None => return Err(foreign(format!("the {} `{name}` is missing", expected.0))),
+            }
+        }
+        let extra = found.iter().find(|(name, (kind, _))| {
+            kind == "trigger" && !schema::expected_objects().is_ok_and(|ours| ours.contains_key(*name))
+        });
+        match extra {
+            Some((name, _)) => Err(foreign(format!("there is a foreign trigger `{}`", name.escape_debug()))),
+            None => Ok(()),
+        }
+    }
+
+    /// Write-ahead log where the file system can share memory between processes, else a rollback journal.
+    fn choose_journal(&mut self) -> Result<(), StoreError> {
+        let network = files::network_file_system(&self.path);
+        let wanted = if network.is_some() { "DELETE" } else { "WAL" };
+        let got: String = self
+            .conn
+            .query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get(0))
+            .in_sql("PRAGMA journal_mode")?;
+        if !got.eq_ignore_ascii_case("wal") {
+            let why = network.map_or("its file system cannot share memory".to_owned(), |name| {
+                format!("it lies on {name}")
+            });
+            self.notes.push(format!(
+                "{} is written with a rollback journal, because {why}: readers wait while a batch is committed, and \
+                 other machines must not write to it meanwhile",
+                self.path.display()
+            ));
+        }
+        // FULL: what a command reported as committed survives a power cut
+        self.conn.pragma_update(None, "synchronous", "FULL")?;
+        self.conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.mode == Mode::Write {
+            // refresh the planner's statistics where a table has grown; failing to is no loss
+            let _ = self.conn.execute_batch("PRAGMA analysis_limit = 1000; PRAGMA optimize;");
+        }
+    }
+}
+
+fn take_lock(path: &Path) -> Result<WriterLock, StoreError> {
+    match WriterLock::acquire(path) {
+        Ok(Acquired::Yes(lock)) => Ok(lock),
+        Ok(Acquired::HeldBy(holder)) => Err(StoreError::Locked {
+            path: path.to_owned(),
+            holder: holder.map_or("another sedflow process".to_owned(), |holder| holder.to_string()),
+        }),
+        Err(source) => Err(StoreError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// A connection that distrusts its file: defensive, no double-quoted strings, no functions with side
+/// effects in the schema, sizes bounded.
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    harden(&conn)?;
+    Ok(conn)
+}
+
+fn harden(conn: &Connection) -> Result<(), StoreError> {
+    conn.busy_timeout(BUSY_WAIT)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 4)?;
+    conn.execute_batch("PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON; PRAGMA mmap_size = 0;")?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Errors with [`StoreError::Checksum`] if `bytes` are not those that were hashed.
+fn verify_blob(
+    what: impl FnOnce() -> String,
+    bytes: &[u8],
+    expected: crate::hash::ContentHash,
+) -> Result<(), StoreError> {
+    let found = crate::hash::ContentHash::of_bytes(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::Checksum { what: what(), expected: expected.short(), found: found.short() })
+}
