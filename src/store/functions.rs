@@ -13,7 +13,10 @@ const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
-const UNARY: [(&str, fn(f64) -> f64); 22] = [
+type Unary = fn(f64) -> f64;
+type Binary = fn(f64, f64) -> f64;
+
+const UNARY: [(&str, Unary); 22] = [
     ("sqrt", f64::sqrt),
     ("exp", f64::exp),
     ("ln", f64::ln),
@@ -39,7 +42,7 @@ const UNARY: [(&str, fn(f64) -> f64); 22] = [
     ("nmgy", |ab_mag| 10f64.powf(0.4 * (22.5 - ab_mag))),
 ];
 
-const BINARY: [(&str, fn(f64, f64) -> f64); 6] = [
+const BINARY: [(&str, Binary); 6] = [
     ("pow", f64::powf),
     ("power", f64::powf),
     ("mod", |a, b| a % b),
