@@ -259,19 +259,19 @@ CREATE TABLE noise_model (
     noise_model_id INTEGER PRIMARY KEY,
     hash           BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
     name           TEXT NOT NULL,
-    band_set_id    INTEGER NOT NULL REFERENCES band_set,
+    source         TEXT NOT NULL,
     definition     TEXT NOT NULL CHECK (json_type(definition) = 'object'),
     run_id         INTEGER NOT NULL REFERENCES run
 ) STRICT;
 
 CREATE TABLE noise_bin (
     noise_model_id INTEGER NOT NULL REFERENCES noise_model,
-    band_id        INTEGER NOT NULL REFERENCES band,
+    filter_name    TEXT NOT NULL,
     mag            REAL NOT NULL,
     sigma_mag      REAL NOT NULL CHECK (sigma_mag >= 0),
     sigma_mag_sd   REAL NOT NULL CHECK (sigma_mag_sd >= 0),
     n_galaxies     INTEGER NOT NULL CHECK (n_galaxies >= 0),
-    PRIMARY KEY (noise_model_id, band_id, mag)
+    PRIMARY KEY (noise_model_id, filter_name, mag)
 ) STRICT, WITHOUT ROWID;
 
 -- Training --------------------------------------------------------------------------------------
@@ -633,4 +633,3 @@ WHEN (SELECT complete FROM posterior_set WHERE posterior_set_id = NEW.posterior_
 BEGIN SELECT RAISE(ABORT, 'this posterior_set is complete and immutable'); END;
 CREATE TRIGGER ended_run_is_immutable BEFORE UPDATE ON run WHEN OLD.state IN ('done', 'failed')
 BEGIN SELECT RAISE(ABORT, 'this run has ended and is immutable'); END;
-

@@ -12,7 +12,10 @@ use super::error::StoreError;
 /// `SEDF` in ASCII, at offset 68 of the file.
 pub const APPLICATION_ID: i64 = 0x5345_4446;
 
-const MIGRATIONS: &[&str] = &[include_str!("../../schema/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[concat!(
+    include_str!("../../schema/0001_initial.sql"),
+    include_str!("../../schema/0001_dictionary.sql")
+)];
 
 /// The migrations a program knows; tests bring their own.
 #[derive(Clone, Copy)]
@@ -108,7 +111,7 @@ pub(super) fn read_dictionary(conn: &Connection) -> Result<Vec<DictionaryEntry>,
 /// Where the dictionary and the tables disagree, one sentence each.
 #[allow(dead_code)]
 pub(super) fn dictionary_gaps(conn: &Connection) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT s.name, c.name, c.type, c.\"notnull\" OR c.pk, d.type, d.null_meaning, d.column_name IS NULL \
+    let sql = "SELECT s.name, c.name, c.type, c.\"notnull\" OR c.pk, d.type, d.null_meaning, d.column_name IS NULL, s.type = 'view' \
                FROM sqlite_schema s JOIN pragma_table_info(s.name) c \
                LEFT JOIN dictionary d ON d.table_name = s.name AND d.column_name = c.name \
                WHERE s.type IN ('table', 'view') AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
@@ -120,8 +123,7 @@ pub(super) fn dictionary_gaps(conn: &Connection) -> Result<Vec<String>, StoreErr
         let (never_null, described, missing): (bool, Option<String>, bool) =
             (row.get(3)?, row.get(4)?, row.get(6)?);
         let null_meaning: Option<String> = row.get(5)?;
-        // the columns of a view declare no type of their own
-        let is_view = kind.is_empty();
+        let is_view: bool = row.get(7)?;
         if missing {
             gaps.push(format!("{table}.{column} is not in the dictionary"));
         } else if !is_view && described.as_deref() != Some(&kind) {
@@ -178,6 +180,23 @@ mod tests {
         let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(pragma("application_id"), APPLICATION_ID);
         assert_eq!(pragma("user_version"), CURRENT.version());
+    }
+
+    #[test]
+    fn every_column_is_in_the_dictionary_and_every_entry_is_a_column() {
+        assert_eq!(dictionary_gaps(&in_memory().unwrap()).unwrap(), Vec::<String>::new());
+    }
+
+    /// `UPDATE_SCHEMA=1 cargo test schema_readme` writes it.
+    #[test]
+    fn schema_readme_is_the_dictionary() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/README.md");
+        let text = dictionary_markdown(&dictionary().unwrap());
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == text, "schema/README.md is stale: run UPDATE_SCHEMA=1 cargo test schema_readme");
     }
 
     #[test]
