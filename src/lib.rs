@@ -6,6 +6,7 @@
 //! how each was made. Data flows down the list of modules: a module uses only what stands above it.
 
 // vocabulary
+pub mod expr;
 pub mod hash;
 pub mod progress;
 pub mod rng;
@@ -26,6 +27,7 @@ pub mod galaxy;
 pub mod store;
 
 // edges
+pub mod tables;
 pub mod commands;
 
 pub mod cli;
