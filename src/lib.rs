@@ -27,7 +27,7 @@ pub mod galaxy;
 pub mod store;
 
 // edges
-pub mod tables;
 pub mod commands;
+pub mod tables;
 
 pub mod cli;
