@@ -33,7 +33,7 @@ pub struct VoTable<R: BufRead> {
 
 /// Where the rows come from.
 enum Data {
-    TableData,
+    Cells,
     Binary {
         stream: StreamBytes,
         null_flags: bool,
@@ -162,7 +162,7 @@ impl<R: BufRead> VoTable<R> {
                 }
                 "DESCRIPTION" if in_field && !is_empty => description = Some(String::new()),
                 "TABLEDATA" if matches => {
-                    self.data = if is_empty { Data::Finished } else { Data::TableData };
+                    self.data = if is_empty { Data::Finished } else { Data::Cells };
                     return Ok(());
                 }
                 "BINARY" | "BINARY2" if matches => null_flags = name == "BINARY2",
@@ -257,7 +257,7 @@ impl<R: BufRead> VoTable<R> {
         while block.n_rows() + block.bad.len() < max_rows {
             let result = match &mut self.data {
                 Data::Finished => return Ok(()),
-                Data::TableData => {
+                Data::Cells => {
                     if !self.next_cells(&mut cells)? {
                         self.data = Data::Finished;
                         return Ok(());
