@@ -69,6 +69,12 @@ pub enum StoreError {
     Checksum { what: String, expected: String, found: String },
     #[error("{what}: expected {expected}, found {found}")]
     Shape { what: String, expected: String, found: String },
+    #[error(transparent)]
+    Prior(#[from] crate::prior::PriorError),
+    #[error(transparent)]
+    Noise(#[from] crate::noise::NoiseError),
+    #[error("`{expression}` is not a condition on galaxies: {source}")]
+    Expression { expression: String, source: rusqlite::Error },
     #[error("{what} holds JSON this program cannot read: {source}")]
     Json { what: String, source: serde_json::Error },
 }

@@ -17,10 +17,16 @@ mod files;
 mod functions;
 mod ids;
 mod lock;
+mod models;
+mod posteriors;
+#[cfg(test)]
+mod product_tests;
 mod runs;
 mod schema;
+mod select;
 #[cfg(test)]
 mod tests;
+mod training;
 
 pub use blob::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use catalog::{
@@ -29,8 +35,19 @@ pub use catalog::{
 };
 pub use error::StoreError;
 pub use ids::*;
+pub use models::{Named, SspGridSpec};
+pub use posteriors::{
+    DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,
+    StoredPosterior, Summary,
+};
 pub use runs::{Artifact, GIT_COMMIT, PROGRAM_VERSION, Run, RunSpec, RunState};
 pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdown};
+
+pub use select::{Cone, ObservedGalaxy, Selection};
+pub use training::{
+    Checkpoint, CheckpointKind, CheckpointSpec, Epoch, Metric, TrainingSet, TrainingSetSpec, TrainingSpec,
+    ValidationSpec,
+};
 
 use error::InSql;
 use lock::{Acquired, WriterLock};

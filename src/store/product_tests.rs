@@ -1,0 +1,288 @@
+//! Facts about products: what goes in comes back, interrupted work goes on, complete sets are closed.
+
+use serde_json::json;
+
+use super::tests::{galaxy, ingesting, temp};
+use super::*;
+use crate::hash::ContentHash;
+use crate::noise::NoiseModel;
+use crate::prior::{Prior, PriorSpec};
+
+struct Products {
+    run: RunId,
+    sed_model: SedModelId,
+    prior: PriorId,
+    noise_model: NoiseModelId,
+    band_set: BandSetId,
+}
+
+/// A catalog with five galaxies and everything a training set stands on.
+fn products(store: &mut Store) -> Products {
+    let (run, state) = ingesting(store);
+    let batch: Vec<_> = (0..5).map(|row| galaxy(row, &row.to_string())).collect();
+    store.commit_ingest_batch(state.id, 5, &batch, &[], &[]).unwrap();
+    store.finish_ingest(state.id).unwrap();
+    let grid = SspGridSpec {
+        hash: ContentHash::of_bytes(b"grid"),
+        name: "bc03",
+        imf: "Kroupa",
+        isochrones: "Padova",
+        library: "MILES",
+        lsun_erg_s: 3.846e33,
+        bytes: None,
+    };
+    let grid = store.put_ssp_grid(run, &grid).unwrap();
+    let definition = json!({"birth_cloud_age_gyr": 0.1});
+    let hash = ContentHash::of_bytes(b"model");
+    let sed_model = store.put_sed_model(run, "default", hash, grid, &definition).unwrap();
+    let prior = store.put_prior(run, "default", &Prior::new(PriorSpec::default()).unwrap()).unwrap();
+    let noise_model = store.put_noise_model(run, &NoiseModel::shipped().unwrap()).unwrap();
+    let band_set = store.survey("test").unwrap().band_set;
+    Products { run, sed_model, prior, noise_model, band_set }
+}
+
+fn training_set(store: &mut Store, p: &Products) -> TrainingSet {
+    let recipe = json!({"zred": "prior"});
+    let spec = TrainingSetSpec {
+        name: Some("sims"),
+        sed_model: p.sed_model,
+        prior: p.prior,
+        noise_model: Some(p.noise_model),
+        band_set: p.band_set,
+        recipe: &recipe,
+        seed: u64::MAX,
+        stored: true,
+        n_rows: 4,
+    };
+    store.begin_training_set(p.run, &spec).unwrap()
+}
+
+fn checkpoint(store: &mut Store, p: &Products, data: &[u8]) -> CheckpointId {
+    let spec = CheckpointSpec {
+        name: None,
+        kind: CheckpointKind::Npe,
+        architecture: "nsf",
+        config: &json!({}),
+        training: None,
+        sed_model: p.sed_model,
+        prior: p.prior,
+        noise_model: Some(p.noise_model),
+        band_set: p.band_set,
+        n_weights: 10,
+        valid_ln_prob: Some(-6.2),
+        data,
+    };
+    store.put_checkpoint(p.run, &spec).unwrap()
+}
+
+fn posterior_set(store: &mut Store, p: &Products, name: &str, seed: u64) -> Result<PosteriorSet, StoreError> {
+    let checkpoint = checkpoint(store, p, b"weights");
+    let config = json!({"where": "cuts_failed = 0"});
+    let spec = PosteriorSetSpec {
+        name,
+        checkpoint: Some(checkpoint),
+        sed_model: p.sed_model,
+        prior: p.prior,
+        config: &config,
+        seed,
+        n_draws: 100,
+        parameters: &["log_mstar"],
+    };
+    store.begin_posterior_set(p.run, &spec)
+}
+
+fn summary(value: f64) -> Summary {
+    Summary {
+        mean: value,
+        std: 0.1,
+        q025: value - 0.2,
+        q16: value - 0.1,
+        q50: value,
+        q84: value + 0.1,
+        q975: value + 0.2,
+        map: f64::NAN,
+        edge_frac: 0.0,
+    }
+}
+
+fn answer(galaxy: i64, value: f64) -> PosteriorRow {
+    PosteriorRow {
+        galaxy: GalaxyId(galaxy),
+        method: Some(Method::Npe),
+        n_draws: 100,
+        n_bands: 2,
+        codec: Some("sda1".to_owned()),
+        samples: Some(encode_arrays(&[Array::f32("log_mstar", &[2], vec![10.0, 11.0])]).unwrap()),
+        summary: vec![summary(value); SUMMARY_PARAMETERS.len()],
+        ..PosteriorRow::default()
+    }
+}
+
+#[test]
+fn priors_and_noise_models_come_back_and_are_kept_once() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let (named, prior) = store.prior(p.prior).unwrap();
+    assert_eq!((named.name.as_str(), prior.spec()), ("default", &PriorSpec::default()));
+    assert_eq!(store.find_prior("default").unwrap(), Some(p.prior));
+    let again = store.put_prior(p.run, "other", &prior).unwrap();
+    assert_eq!(again, p.prior);
+    let rows: i64 =
+        store.conn.query_row("SELECT count(*) FROM prior_parameter", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 13, "12 parameters and the redshift");
+    assert_eq!(store.noise_model(p.noise_model).unwrap().1, NoiseModel::shipped().unwrap());
+    let (model, _, definition) = store.sed_model(p.sed_model).unwrap();
+    assert_eq!((model.name.as_str(), &definition["birth_cloud_age_gyr"]), ("default", &json!(0.1)));
+}
+
+#[test]
+fn a_training_set_goes_on_at_its_missing_chunk_and_closes() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let set = training_set(&mut store, &p);
+    assert_eq!((set.seed, set.chunks.len()), (u64::MAX, 0));
+    let data = encode_arrays(&[Array::f32("theta", &[2, 1], vec![1.0, 2.0])]).unwrap();
+    store.put_training_chunk(set.id, 0, 0, 2, &data, &[("flux_range", 3)]).unwrap();
+    let set = training_set(&mut store, &p);
+    assert_eq!(set.chunks, [(0, 0, 2)]);
+    store.put_training_chunk(set.id, 1, 2, 2, &data, &[("flux_range", 1)]).unwrap();
+    store.finish_training_set(set.id).unwrap();
+    assert!(store.find_training_set("sims").unwrap().complete);
+    assert_eq!(store.training_rejects(set.id).unwrap(), [("flux_range".to_owned(), 4)]);
+    assert_eq!(Array::find(&store.training_chunk(set.id, 1).unwrap(), "theta").unwrap().to_f32(), [1.0, 2.0]);
+    let closed = store.put_training_chunk(set.id, 2, 4, 2, &data, &[]).unwrap_err();
+    assert!(closed.to_string().contains("complete and immutable"), "{closed}");
+}
+
+#[test]
+fn a_training_resumes_from_its_saved_state_and_forgets_what_came_after() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let set = training_set(&mut store, &p);
+    let config = json!({"lr": 5e-4});
+    let spec = TrainingSpec { name: None, training_set: set.id, search: None, config: &config };
+    let training = store.begin_training(p.run, &spec).unwrap();
+    let epoch = |epoch| Epoch {
+        epoch,
+        n_examples: 100 * (epoch + 1),
+        train_ln_prob: Some(-7.0),
+        valid_ln_prob: None,
+        learning_rate: 5e-4,
+        elapsed_s: 1.0,
+        examples_per_s: Some(9000.0),
+        note: None,
+    };
+    store.put_epochs(training, &[epoch(0), epoch(1)], Some((1, b"state"))).unwrap();
+    store.put_epochs(training, &[epoch(2)], None).unwrap();
+    assert_eq!(store.training_history(training).unwrap().len(), 3);
+    assert_eq!(store.begin_training(p.run, &spec).unwrap(), training);
+    assert_eq!(store.training_history(training).unwrap(), [epoch(0), epoch(1)]);
+    assert_eq!(store.training_state(training).unwrap(), Some((1, b"state".to_vec())));
+    store.drop_training_state(training).unwrap();
+    assert_eq!(store.training_state(training).unwrap(), None);
+}
+
+#[test]
+fn a_checkpoint_has_one_name_and_its_bytes_are_verified() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let first = checkpoint(&mut store, &p, b"weights");
+    assert_eq!(checkpoint(&mut store, &p, b"weights"), first);
+    let second = checkpoint(&mut store, &p, b"other weights");
+    store.name_checkpoint(first, "default").unwrap();
+    assert!(matches!(store.name_checkpoint(second, "default"), Err(StoreError::NameTaken { .. })));
+    let found = store.find_checkpoint("default").unwrap();
+    assert_eq!((found.id, store.checkpoint_data(found.id).unwrap()), (first, b"weights".to_vec()));
+    let unknown = store.find_checkpoint("nope").unwrap_err().to_string();
+    assert!(unknown.contains("default"), "{unknown}");
+    let metric = Metric {
+        metric: "ks".to_owned(),
+        parameter: "log_mstar".to_owned(),
+        subset: String::new(),
+        value: 0.01,
+        low: None,
+        high: None,
+        p_value: Some(0.4),
+    };
+    let spec = ValidationSpec {
+        name: None,
+        checkpoint: &found,
+        config: &json!({"n": 1000}),
+        report: None,
+        metrics: &[metric],
+        arrays: None,
+    };
+    let validation = store.put_validation(p.run, &spec).unwrap();
+    assert_eq!(store.put_validation(p.run, &spec).unwrap(), validation);
+}
+
+#[test]
+fn a_posterior_set_takes_answers_and_reasons_and_closes() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let set = posterior_set(&mut store, &p, "v1", 7).unwrap();
+    let none = |reason: Option<&str>| PosteriorRow {
+        galaxy: GalaxyId(2),
+        reason: reason.map(str::to_owned),
+        ..PosteriorRow::default()
+    };
+    let error = store.commit_posteriors(set.id, &[answer(1, 11.2), none(None)]).unwrap_err().to_string();
+    assert!(error.contains("CHECK"), "no row without an answer or a reason: {error}");
+    assert_eq!(store.posterior_counts(set.id).unwrap(), (0, 0), "all or nothing");
+    store.commit_posteriors(set.id, &[answer(1, 11.2), none(Some("Z_RANGE"))]).unwrap();
+    assert_eq!(store.posterior_counts(set.id).unwrap(), (1, 1));
+    let pending = Selection { not_in: Some(set.id), ..Selection::default() };
+    assert_eq!(store.select_galaxies(&pending).unwrap(), [3, 4, 5].map(GalaxyId));
+
+    let found = store.posterior(set.id, GalaxyId(1)).unwrap().unwrap();
+    assert_eq!((found.row.method, found.row.samples), (Some(Method::Npe), answer(1, 11.2).samples));
+    assert_eq!((found.row.summary[16].q50, found.row.summary[0].map.is_nan()), (11.2, true));
+    assert_eq!(store.posterior(set.id, GalaxyId(2)).unwrap().unwrap().row.reason.as_deref(), Some("Z_RANGE"));
+    assert!(store.posterior(set.id, GalaxyId(3)).unwrap().is_none());
+
+    assert_eq!(posterior_set(&mut store, &p, "v1", 7).unwrap().id, set.id, "the same name and recipe");
+    assert!(matches!(posterior_set(&mut store, &p, "v1", 8), Err(StoreError::NameTaken { .. })));
+    store.finish_posterior_set(set.id).unwrap();
+    let late = store.commit_posteriors(set.id, &[answer(3, 10.0)]).unwrap_err().to_string();
+    assert!(late.contains("complete and immutable"), "{late}");
+}
+
+#[test]
+fn galaxies_are_selected_by_photometry_extra_columns_and_the_current_posterior_set() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let select = |store: &Store, condition: &str| {
+        let selection = Selection { condition: Some(condition), ..Selection::default() };
+        store.select_galaxies(&selection).map(|ids| ids.into_iter().map(|id| id.0).collect::<Vec<_>>())
+    };
+    assert_eq!(select(&store, "log_mstar_q50 > 11").unwrap(), [] as [i64; 0]);
+    let old = posterior_set(&mut store, &p, "v1", 7).unwrap();
+    store.commit_posteriors(old.id, &[answer(1, 11.5), answer(2, 10.5)]).unwrap();
+    let new = posterior_set(&mut store, &p, "v2", 7).unwrap();
+    store.commit_posteriors(new.id, &[answer(1, 10.5), answer(2, 11.5)]).unwrap();
+    assert_eq!(select(&store, "log_mstar_q50 > 11").unwrap(), [2], "the newest");
+    store.set_current_posterior_set("v1").unwrap();
+    assert_eq!(select(&store, "log_mstar_q50 > 11").unwrap(), [1], "the one chosen");
+    assert_eq!(select(&store, "redshift > 0.0102 AND mag_u < 20.1").unwrap(), [4, 5]);
+    assert_eq!(select(&store, "flux_nmgy_r IS NULL AND MASS = 0.5 AND object_id = '3'").unwrap(), [4]);
+    assert_eq!(select(&store, "\"it's\" = 'a \"b\"'").unwrap().len(), 5);
+    for bad in ["1) UNION SELECT (1", "redshift <", "mass_of_the_moon > 1", "1; DELETE FROM galaxy", "1) --"]
+    {
+        assert!(matches!(select(&store, bad), Err(StoreError::Expression { .. })), "{bad}");
+    }
+    let near = Cone { ra_deg: 137.5, dec_deg: 0.1, radius_deg: 0.01 };
+    assert_eq!(
+        store.select_galaxies(&Selection { cone: Some(near), ..Selection::default() }).unwrap(),
+        [GalaxyId(2)]
+    );
+    let observed = store.observed_galaxies(&[GalaxyId(2)]).unwrap().remove(0);
+    let expected = galaxy(1, "1");
+    assert_eq!((observed.object_id, observed.photometry), (expected.object_id, expected.photometry));
+    assert_eq!(observed.position, expected.position);
+}
