@@ -1,4 +1,4 @@
-//! Row identifiers, one type per table, so that a galaxy is never taken for a run.
+//! Row identifiers, one type per table, so that a galaxy is never taken for a run; 0 is no row.
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
@@ -7,7 +7,7 @@ use crate::hash::ContentHash;
 macro_rules! row_ids {
     ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub i64);
 
         impl ToSql for $name {

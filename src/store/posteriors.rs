@@ -152,12 +152,6 @@ pub struct StoredPosterior {
     pub row: PosteriorRow,
 }
 
-impl Default for GalaxyId {
-    fn default() -> Self {
-        GalaxyId(0)
-    }
-}
-
 const POSTERIOR_COLUMNS: &str = "posterior_id, posterior_set_id, galaxy_id, method, reason, n_draws, n_bands, ess, \
      efficiency, pareto_k, ln_evidence, ln_evidence_err, r_hat, acceptance, ood_score, chi2_best, ppc_p_value, codec, \
      codec_ks, draws_hash, samples_hash, samples";
