@@ -26,6 +26,9 @@ pub mod prior;
 pub mod galaxy;
 pub mod store;
 
+// figures
+pub mod plot;
+
 // edges
 pub mod commands;
 pub mod tables;

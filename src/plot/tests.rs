@@ -1,0 +1,161 @@
+use super::axes::Axis;
+use super::corner::{Sample, Variable, corner};
+use super::curves::{QuantileBand, TrainingCurve};
+use super::*;
+use crate::noise::NoiseModel;
+use crate::rng::Streams;
+use rand_distr::{Distribution, StandardNormal};
+
+/// Writes the figure where `SEDFLOW_TEST_FIGURES` points, to be looked at.
+fn keep(canvas: &Canvas, name: &str) {
+    if let Ok(folder) = std::env::var("SEDFLOW_TEST_FIGURES") {
+        for ending in ["svg", "png"] {
+            canvas.save(&Path::new(&folder).join(format!("{name}.{ending}"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn ticks_are_round_and_inside() {
+    let labels = |axis: Axis, n| axis.ticks(n).into_iter().map(|t| t.1).collect::<Vec<_>>();
+    assert_eq!(labels(Axis::linear(0.0, 1.0), 5), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+    assert_eq!(labels(Axis::linear(-2.0, 1.0), 3), ["−2", "−1", "0", "1"]);
+    assert_eq!(labels(Axis::log(0.5, 300.0), 5), ["1", "10", "100"]);
+    assert_eq!(labels(Axis::log(1e-9, 1e-6), 5), ["10⁻⁹", "10⁻⁸", "10⁻⁷", "10⁻⁶"]);
+}
+
+fn draws(n: u64) -> Vec<Vec<f32>> {
+    let streams = Streams::new(5, "plot test");
+    let mut columns = vec![Vec::new(), Vec::new(), Vec::new()];
+    for i in 0..n {
+        let mut rng = streams.at(i);
+        let e: [f64; 3] = std::array::from_fn(|_| StandardNormal.sample(&mut rng));
+        columns[0].push((10.3 + 0.08 * e[0]) as f32);
+        columns[1].push((0.5 + 0.1 * (0.8 * e[0] + 0.6 * e[1])) as f32);
+        columns[2].push(crate::special::norm_cdf(e[2] - 0.5 * e[1]) as f32);
+    }
+    columns
+}
+
+#[test]
+fn a_corner_plot_has_a_contour_for_every_pair_and_its_labels() {
+    let columns = draws(5000);
+    let variable = |label, support: (f64, f64)| Variable {
+        label,
+        support,
+        prior: support.0.is_finite().then(|| {
+            let density = 1.0 / (support.1 - support.0);
+            vec![(support.0, density), (support.1, density)]
+        }),
+        truth: None,
+    };
+    let variables = [
+        variable("log M⋆ [M☉]", (7.0, 12.5)),
+        variable("f_burst", (f64::NEG_INFINITY, f64::INFINITY)),
+        variable("τ_ISM", (0.0, 1.0)),
+    ];
+    let all: Vec<&[f32]> = columns.iter().map(Vec::as_slice).collect();
+    let half: Vec<&[f32]> = columns.iter().map(|c| &c[..1500]).collect();
+    let samples = [
+        Sample { label: "npe", columns: all, weights: &[] },
+        Sample { label: "mcmc", columns: half, weights: &[] },
+    ];
+    let canvas = corner(&variables, &samples, "galaxy 1").unwrap();
+    let svg = canvas.svg();
+    for text in ["log M⋆", "τ_ISM", "galaxy 1", "npe", "mcmc"] {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+    // One marginal area and two filled contours for each of three pairs.
+    assert!(svg.matches("<path").count() >= 3 + 6);
+    keep(&canvas, "corner");
+    let error = corner(&variables[..2], &samples, "").unwrap_err().to_string();
+    assert_eq!(error, "cannot draw a corner plot: npe has 3 columns for 2 variables");
+}
+
+#[test]
+fn the_other_figures_have_their_labels() {
+    let x: Vec<f64> = (0..100).map(|i| 0.13 * f64::from(i)).collect();
+    let draws: Vec<Vec<f64>> = (1..200)
+        .map(|k| x.iter().map(|t| (1.0 + 0.004 * f64::from(k)) * (0.3 + t) * (-t / 4.0).exp()).collect())
+        .collect();
+    let band = QuantileBand::of(x, &draws);
+    let canvas = curves::history(&band, &band, "galaxy 1").unwrap();
+    assert!(canvas.svg().contains("lookback time"));
+    keep(&canvas, "history");
+
+    let canvas = curves::noise(&NoiseModel::shipped().unwrap(), &[]).unwrap();
+    assert!(canvas.svg().contains("sdss2010-u"));
+    keep(&canvas, "noise");
+
+    let steps: Vec<f64> = (1..60).map(f64::from).collect();
+    let curve = TrainingCurve {
+        label: "nsf",
+        train_ln_prob: steps.iter().map(|s| -6.0 - 9.0 * (-s / 8.0).exp() + 0.05 * (s * 3.0).sin()).collect(),
+        valid_ln_prob: steps.iter().map(|s| -6.1 - 9.0 * (-s / 8.0).exp()).collect(),
+        examples_m: steps,
+    };
+    let canvas = curves::training(&[curve], "training").unwrap();
+    assert!(canvas.svg().contains("examples seen"));
+    keep(&canvas, "training");
+
+    let ranks: Vec<Vec<f64>> = (1..9)
+        .map(|k| (0..500).map(|i| (f64::from(i) / 500.0).powf(0.9 + 0.03 * f64::from(k))).collect())
+        .collect();
+    let labels = ["log_mstar", "beta1", "beta2", "beta3", "beta4", "fburst", "tburst", "tau_bc"];
+    let canvas = curves::pp(&labels, &ranks, "ranks of 500 mocks").unwrap();
+    assert!(canvas.svg().contains("credible level"));
+    keep(&canvas, "pp");
+}
+
+#[test]
+fn an_sed_shows_fluxes_filters_and_model() {
+    let wave: Vec<f64> = (0..400).map(|i| 2900.0 + 20.0 * f64::from(i)).collect();
+    let draws: Vec<Vec<f64>> = (0..50)
+        .map(|k| {
+            wave.iter()
+                .map(|w| {
+                    100.0 * (w / 6000.0).powf(1.5) * (1.0 + 0.004 * f64::from(k) + 0.1 * (w / 150.0).sin())
+                })
+                .collect()
+        })
+        .collect();
+    let spectrum = QuantileBand::of(wave.clone(), &draws);
+    let curves: Vec<(Vec<f64>, Vec<f64>)> = [3551.0, 4686.0, 6166.0, 7480.0, 8932.0]
+        .iter()
+        .map(|p: &f64| {
+            let w: Vec<f64> = (-30..=30).map(|k| p + 20.0 * f64::from(k)).collect();
+            let r = w.iter().map(|w| (-((w - p) / 400.0).powi(4)).exp()).collect();
+            (w, r)
+        })
+        .collect();
+    let bands: Vec<sed::Band> = ["u", "g", "r", "i", "z"]
+        .iter()
+        .zip([3551.0_f64, 4686.0, 6166.0, 7480.0, 8932.0])
+        .zip(&curves)
+        .map(|((label, pivot_aa), curve)| {
+            let flux = 110.0 * (pivot_aa / 6000.0).powf(1.5);
+            sed::Band {
+                label,
+                pivot_aa,
+                observed: (*label != "i").then_some((flux * 1.02, flux * 0.03)),
+                predicted: [0.95, 0.98, 1.0, 1.02, 1.05].map(|f| f * flux),
+                curve: (&curve.0, &curve.1),
+            }
+        })
+        .collect();
+    let canvas = sed::sed(&bands, &spectrum, "galaxy 1, z = 0.05").unwrap();
+    assert!(canvas.svg().contains("observed wavelength"));
+    keep(&canvas, "sed");
+}
+
+#[test]
+fn a_figure_is_saved_as_its_name_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut canvas = Canvas::new(40.0, 30.0);
+    canvas.text((20.0, 20.0), "z", 12, canvas::Anchor::Middle, false);
+    let path = folder.path().join("a.png");
+    canvas.save(&path).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap()[..4], *b"\x89PNG");
+    assert!(matches!(canvas.save(&folder.path().join("a.pdf")), Err(PlotError::Extension { .. })));
+    assert!(matches!(canvas.save(Path::new("/nowhere/a.svg")), Err(PlotError::Write { .. })));
+}
