@@ -21,6 +21,7 @@ pub mod filters;
 pub mod features;
 pub mod noise;
 pub mod prior;
+pub mod simulate;
 
 // storage
 pub mod galaxy;

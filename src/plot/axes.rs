@@ -37,7 +37,7 @@ impl Axis {
 
     fn linear_ticks(&self, target: usize) -> Vec<(f64, String)> {
         let (low, high) = (self.from.min(self.to), self.from.max(self.to));
-        let raw = (high - low) / target.max(1) as f64;
+        let raw = (high - low) / (target.max(1) + 1) as f64;
         let power = 10_f64.powf(raw.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&s| s >= raw * 0.999);
         let step = step.unwrap_or(power);
@@ -59,16 +59,21 @@ impl Axis {
 
     fn log_ticks(&self, target: usize) -> Vec<(f64, String)> {
         let (first, last) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
-        let factors: &[f64] =
-            if (last - first) as usize > target / 2 + 1 { &[1.0] } else { &[1.0, 2.0, 5.0] };
         let every = ((last - first) as usize / target.max(1)).max(1) as i32;
         let mut ticks = Vec::new();
-        for power in (first..=last).filter(|p| (p - first) % every == 0) {
-            for factor in factors {
-                let value = factor * 10_f64.powi(power);
-                if value >= self.from * 0.999 && value <= self.to * 1.001 {
-                    ticks.push((value, log_label(value, power, *factor)));
+        // The coarsest set of factors that leaves enough ticks.
+        for factors in [&[1.0][..], &[1.0, 2.0, 5.0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0]] {
+            ticks.clear();
+            for power in (first..=last).filter(|p| (p - first) % every == 0) {
+                for factor in factors {
+                    let value = factor * 10_f64.powi(power);
+                    if value >= self.from * 0.999 && value <= self.to * 1.001 {
+                        ticks.push((value, log_label(value, power, *factor)));
+                    }
                 }
+            }
+            if ticks.len() >= target.min(3) {
+                break;
             }
         }
         ticks

@@ -126,9 +126,7 @@ pub fn sed(bands: &[Band], spectrum: &QuantileBand, title: &str) -> Result<Canva
     }
     pulls.frame(
         &mut canvas,
-        &Labels {
-            x: Some("observed wavelength  [Å]"), y: Some("(data − model) / σ"), ..Labels::default()
-        },
+        &Labels { x: Some("observed wavelength  [Å]"), y: Some("pull [σ]"), ..Labels::default() },
     );
     Ok(canvas)
 }

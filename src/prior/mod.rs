@@ -37,16 +37,16 @@ pub struct ParamInfo {
 
 /// The 12 parameters of the SED model, in the order of every parameter row.
 pub const PARAMS: [ParamInfo; N_PARAM] = [
-    row("log_mstar", "log M*", "log(Msun)", (0.0, 20.0), "log10 of the stellar mass formed"),
-    row("beta1", "β1", "", (0.0, 1.0), "weight of the first star-formation-history basis"),
-    row("beta2", "β2", "", (0.0, 1.0), "weight of the second star-formation-history basis"),
-    row("beta3", "β3", "", (0.0, 1.0), "weight of the third star-formation-history basis"),
-    row("beta4", "β4", "", (0.0, 1.0), "weight of the fourth star-formation-history basis"),
+    row("log_mstar", "log M⋆", "log(Msun)", (0.0, 20.0), "log10 of the stellar mass formed"),
+    row("beta1", "β₁", "", (0.0, 1.0), "weight of the first star-formation-history basis"),
+    row("beta2", "β₂", "", (0.0, 1.0), "weight of the second star-formation-history basis"),
+    row("beta3", "β₃", "", (0.0, 1.0), "weight of the third star-formation-history basis"),
+    row("beta4", "β₄", "", (0.0, 1.0), "weight of the fourth star-formation-history basis"),
     row("fburst", "f_burst", "", (0.0, 1.0), "fraction of the mass formed in the burst"),
     row("tburst", "t_burst", "Gyr", (1e-6, 14.0), "lookback time of the burst"),
-    row("log_gamma1", "log γ1", "", (-12.0, 0.0), "log10 weight of the first metallicity-history basis"),
-    row("log_gamma2", "log γ2", "", (-12.0, 0.0), "log10 weight of the second metallicity-history basis"),
-    row("tau_bc", "τ_bc", "", (0.0, 100.0), "optical depth at 5500 A of the birth clouds"),
+    row("log_gamma1", "log γ₁", "", (-12.0, 0.0), "log10 weight of the first metallicity-history basis"),
+    row("log_gamma2", "log γ₂", "", (-12.0, 0.0), "log10 weight of the second metallicity-history basis"),
+    row("tau_bc", "τ_BC", "", (0.0, 100.0), "optical depth at 5500 A of the birth clouds"),
     row("tau_ism", "τ_ISM", "", (0.0, 100.0), "optical depth at 5500 A of the diffuse medium"),
     row("n_dust", "n_dust", "", (-10.0, 10.0), "slope offset of the diffuse attenuation curve"),
 ];
