@@ -32,8 +32,8 @@ impl Grid {
             self.cells[j * nx..(j + 1) * nx].copy_from_slice(&smooth(&line[..nx], sigma));
         }
         for i in 0..nx {
-            for j in 0..ny {
-                line[j] = self.cells[j * nx + i];
+            for (j, value) in line.iter_mut().enumerate().take(ny) {
+                *value = self.cells[j * nx + i];
             }
             for (j, value) in smooth(&line[..ny], sigma).into_iter().enumerate() {
                 self.cells[j * nx + i] = value;
@@ -85,11 +85,11 @@ impl Grid {
                 // to below and enters through one that goes from below to above.
                 let mut enters = Vec::new();
                 let mut leaves = Vec::new();
-                for k in 0..4 {
-                    let (a, b) = (k, (k + 1) % 4);
+                for (a, &edge) in edges.iter().enumerate() {
+                    let b = (a + 1) % 4;
                     if above[a] != above[b] {
-                        at.entry(edges[k]).or_insert_with(|| crossing(nodes[a], nodes[b]));
-                        if above[a] { leaves.push((k, edges[k])) } else { enters.push((k, edges[k])) }
+                        at.entry(edge).or_insert_with(|| crossing(nodes[a], nodes[b]));
+                        if above[a] { leaves.push((a, edge)) } else { enters.push((a, edge)) }
                     }
                 }
                 for &(k, from) in &leaves {
