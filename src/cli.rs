@@ -52,6 +52,10 @@ pub enum Command {
     /// Bandpass curves: list, show, check, convert
     #[command(subcommand)]
     Filter(commands::filter::FilterCommand),
+    /// Read galaxies of a survey from tables into the catalog
+    Ingest(commands::ingest::IngestArgs),
+    /// List the built-in layouts and cuts of `ingest`, or print one
+    Layouts(commands::ingest::LayoutsArgs),
 }
 
 /// Parses the command line, runs it, and says how it went.
@@ -81,6 +85,8 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Bench(command) => commands::bench::run(command, context),
         Command::Completions(args) => commands::completions::run(args, context),
         Command::Filter(command) => commands::filter::run(command, context),
+        Command::Ingest(args) => commands::ingest::run(args, context),
+        Command::Layouts(args) => commands::ingest::layouts(args, context),
     }
 }
 

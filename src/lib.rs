@@ -30,8 +30,12 @@ pub mod store;
 // figures
 pub mod plot;
 
+// tables of surveys, in
+pub mod tables;
+
+pub mod ingest;
+
 // edges
 pub mod commands;
-pub mod tables;
 
 pub mod cli;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 pub mod bench;
 pub mod completions;
 pub mod filter;
+pub mod ingest;
 pub mod listen;
 
 /// What every command is given besides its own options.

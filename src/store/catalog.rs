@@ -99,6 +99,17 @@ pub struct IngestSpec<'a> {
     pub extra: &'a [ExtraColumn],
 }
 
+/// What makes an ingest the same one: file, survey, layout and configuration.
+pub fn ingest_hash(file: ContentHash, survey: &str, layout: &str, config: &Value) -> ContentHash {
+    let config = config.to_string();
+    ContentHash::of_parts([
+        file.as_bytes().as_slice(),
+        survey.as_bytes(),
+        layout.as_bytes(),
+        config.as_bytes(),
+    ])
+}
+
 /// How far an ingest is. Row `n_read` of the input is the next one wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IngestState {
@@ -312,12 +323,7 @@ impl Store {
     /// Registers an ingest, or finds it and says how far it is: an interrupted one goes on, a complete one is done.
     pub fn begin_ingest(&mut self, run: RunId, spec: &IngestSpec<'_>) -> Result<IngestState, StoreError> {
         let config = spec.config.to_string();
-        let hash = ContentHash::of_parts([
-            spec.file_hash.as_bytes().as_slice(),
-            spec.survey_name.as_bytes(),
-            spec.layout.as_bytes(),
-            config.as_bytes(),
-        ]);
+        let hash = ingest_hash(spec.file_hash, spec.survey_name, spec.layout, spec.config);
         self.add_run_input(run, &Artifact::file(spec.file_name, spec.file_hash, spec.n_bytes))?;
         let tx = self.conn.transaction()?;
         let known = tx

@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod functions;
 mod ids;
+mod ingests;
 mod lock;
 mod models;
 mod posteriors;
@@ -31,10 +32,11 @@ mod training;
 pub use blob::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use catalog::{
     Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, RejectedRow,
-    Survey, SurveySpec,
+    Survey, SurveySpec, ingest_hash,
 };
 pub use error::StoreError;
 pub use ids::*;
+pub use ingests::KnownIngest;
 pub use models::{Named, SspGridSpec};
 pub use posteriors::{
     DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,

@@ -199,7 +199,7 @@ impl Column {
     }
 
     /// Keeps the rows that are marked.
-    pub(super) fn keep_rows(&mut self, keep: &[bool]) {
+    pub fn keep_rows(&mut self, keep: &[bool]) {
         let len = self.len;
         let kept = |index: usize| keep[index / len];
         fn retain<T>(values: &mut Vec<T>, kept: impl Fn(usize) -> bool) {

@@ -16,7 +16,7 @@ mod ecsv;
 mod parquet;
 mod votable;
 
-pub use column::{Column, ColumnInfo, ColumnType, NotANumber, Texts, Values};
+pub use column::{Column, ColumnInfo, ColumnType, NotANumber, Texts, Values, shorten};
 pub use delimited::DelimitedTable;
 pub use parquet::ParquetTable;
 pub use votable::VoTable;
