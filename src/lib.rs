@@ -16,6 +16,7 @@ pub mod vmath;
 
 // forward model
 pub mod filters;
+pub mod ssp;
 
 // simulation: pure given a seed
 pub mod features;
