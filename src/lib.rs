@@ -7,6 +7,7 @@
 
 // vocabulary
 pub mod expr;
+pub mod fits;
 pub mod hash;
 pub mod progress;
 pub mod rng;
