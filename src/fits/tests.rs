@@ -293,7 +293,7 @@ fn an_unsigned_value_beyond_64_signed_bits_is_named() {
     let block = whole(&mut file, 1);
     let error = block.i64s(column(&block, "ulong")).unwrap_err().to_string();
     assert_eq!(error, "row 1, column `ulong`: 9223372036854775808 does not fit 64 signed bits");
-    assert_eq!(block.f64s(column(&block, "ulong")).unwrap()[0], 9.223372036854775808e18);
+    assert_eq!(block.f64s(column(&block, "ulong")).unwrap()[0], 2f64.powi(63));
 }
 
 fn sample_columns() -> Vec<ColumnDef> {

@@ -219,7 +219,7 @@ impl Scale {
     /// The code whose value is nearest, decided by values so that rounding of `log2` cannot matter.
     fn code(&self, lum: f32) -> u16 {
         let guess = (f64::from(lum).log2() - f64::from(self.octave)) * STEPS as f64 + 1.0;
-        if !(guess >= 0.5) {
+        if guess < 0.5 {
             return 0;
         }
         let guess = guess.round().clamp(1.0, 65535.0) as u16;
