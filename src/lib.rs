@@ -6,6 +6,8 @@
 //! how each was made. Data flows down the list of modules: a module uses only what stands above it.
 
 // vocabulary
+pub mod constants;
+pub mod cosmology;
 pub mod expr;
 pub mod fits;
 pub mod hash;
@@ -13,11 +15,14 @@ pub mod progress;
 pub mod rng;
 pub mod sky;
 pub mod special;
+pub mod units;
 pub mod vmath;
 
 // forward model
 pub mod filters;
 pub mod ssp;
+
+pub mod sed;
 
 // simulation: pure given a seed
 pub mod features;
