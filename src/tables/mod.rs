@@ -13,11 +13,13 @@ use thiserror::Error;
 mod column;
 mod delimited;
 mod ecsv;
+mod fits;
 mod parquet;
 mod votable;
 
 pub use column::{Column, ColumnInfo, ColumnType, NotANumber, Texts, Values, shorten};
 pub use delimited::DelimitedTable;
+pub use fits::FitsTable;
 pub use parquet::ParquetTable;
 pub use votable::VoTable;
 
@@ -42,6 +44,8 @@ pub enum TableError {
     Truncated { expected: u64, found: u64 },
     #[error("no table `{wanted}` in the file; it has {}", .present.join(", "))]
     NoSuchTable { wanted: String, present: Vec<String> },
+    #[error("FITS: {0}")]
+    Fits(#[from] crate::fits::FitsError),
     #[error("{format} file without a table")]
     NoTable { format: &'static str },
 }
@@ -100,6 +104,7 @@ pub struct ReadOptions {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
+    Fits,
     Parquet,
     VoTable,
     Ecsv,
@@ -116,6 +121,7 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Box<dyn Table>, TableE
     file.seek(SeekFrom::Start(0))?;
     let reader = BufReader::with_capacity(1 << 18, file);
     Ok(match format {
+        Format::Fits => Box::new(FitsTable::open(path, options.table.as_deref())?),
         Format::Parquet => Box::new(ParquetTable::new(reader.into_inner())?),
         Format::VoTable => Box::new(VoTable::new(reader, options.table.as_deref())?),
         Format::Ecsv => Box::new(DelimitedTable::ecsv(reader)?),
@@ -142,8 +148,9 @@ fn sniff(head: &[u8]) -> Result<Format, TableError> {
     if head.starts_with(b"PAR1") {
         return Ok(Format::Parquet);
     }
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return unknown("it is compressed with gzip; unpack it first");
+    // FITS files are often gzip'd and read so; of other formats the FITS reader says that they are not.
+    if head.starts_with(b"SIMPLE  =") || head.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Format::Fits);
     }
     if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
         return unknown("it is UTF-16 text; save it as UTF-8");
@@ -204,6 +211,7 @@ mod tests {
 
     #[test]
     fn the_format_is_found_from_the_first_bytes() {
+        assert_eq!(sniff(b"SIMPLE  =                    T").unwrap(), Format::Fits);
         assert_eq!(sniff(b"PAR1....").unwrap(), Format::Parquet);
         assert_eq!(sniff(b"\xef\xbb\xbf <?xml version='1.0'?><VOTABLE>").unwrap(), Format::VoTable);
         assert_eq!(sniff(b"# %ECSV 1.0\n").unwrap(), Format::Ecsv);
@@ -215,8 +223,7 @@ mod tests {
         assert!(matches!(sniff(b""), Err(TableError::Empty)));
         assert!(matches!(sniff(b" \n\n"), Err(TableError::Empty)));
         for (bytes, word) in [
-            (b"\x1f\x8b\x08".as_slice(), "gzip"),
-            (b"\xff\xfei\0d\0", "UTF-16"),
+            (b"\xff\xfei\0d\0".as_slice(), "UTF-16"),
             (b"\x89HDF\r\n", "HDF5"),
             (b"SQLite format 3\0", "SQLite"),
             (b"\0\0\0\0", "zero bytes"),
