@@ -47,15 +47,31 @@ pub enum Command {
     /// Measure speed on this machine; JSON lines and a table
     #[command(subcommand)]
     Bench(commands::bench::BenchCommand),
+    /// Examine a catalog file: schema, integrity, references, checksums, runs
+    Check(commands::check::CheckArgs),
     /// Print a shell's completion script
     Completions(commands::completions::CompletionsArgs),
     /// Bandpass curves: list, show, check, convert
     #[command(subcommand)]
     Filter(commands::filter::FilterCommand),
+    /// List galaxies by conditions on any column or by place on the sky
+    Galaxies(commands::galaxies::GalaxiesArgs),
+    /// Remove products that nothing refers to; says what it would remove unless told --yes
+    Gc(commands::gc::GcArgs),
     /// Read galaxies of a survey from tables into the catalog
     Ingest(commands::ingest::IngestArgs),
+    /// Make an empty catalog
+    Init(commands::init::InitArgs),
     /// List the built-in layouts and cuts of `ingest`, or print one
     Layouts(commands::ingest::LayoutsArgs),
+    /// List the runs, newest first
+    Log(commands::log::LogArgs),
+    /// Ask the catalog in SQL, for reading only
+    Query(commands::query::QueryArgs),
+    /// Show a run, survey, galaxy or product
+    Show(commands::show::ShowArgs),
+    /// Walk from a thing back to the files and seeds it was made from
+    Why(commands::why::WhyArgs),
 }
 
 /// Parses the command line, runs it, and says how it went.
@@ -74,7 +90,15 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(exit::INTERRUPTED),
         Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // an identifier in the message may hold anything
+            let text = format!("{error:#}");
+            text.split('\n').enumerate().for_each(|(i, line)| {
+                eprintln!(
+                    "{}{}",
+                    if i == 0 { "error: " } else { "" },
+                    crate::output::for_eyes(line.as_bytes())
+                );
+            });
             ExitCode::from(exit::FAILED)
         }
     }
@@ -83,10 +107,18 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         Command::Bench(command) => commands::bench::run(command, context),
+        Command::Check(args) => commands::check::run(args, context),
         Command::Completions(args) => commands::completions::run(args, context),
         Command::Filter(command) => commands::filter::run(command, context),
+        Command::Galaxies(args) => commands::galaxies::run(args, context),
+        Command::Gc(args) => commands::gc::run(args, context),
         Command::Ingest(args) => commands::ingest::run(args, context),
+        Command::Init(args) => commands::init::run(args, context),
         Command::Layouts(args) => commands::ingest::layouts(args, context),
+        Command::Log(args) => commands::log::run(args, context),
+        Command::Query(args) => commands::query::run(args, context),
+        Command::Show(args) => commands::show::run(args, context),
+        Command::Why(args) => commands::why::run(args, context),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cosmology;
 pub mod expr;
 pub mod fits;
 pub mod hash;
+pub mod output;
 pub mod progress;
 pub mod rng;
 pub mod sky;

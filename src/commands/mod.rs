@@ -2,16 +2,47 @@
 
 use std::path::PathBuf;
 
+use crate::output::for_eyes;
+use crate::store::{Mode, Store, StoreError};
+
 pub mod bench;
+pub mod check;
 pub mod completions;
 pub mod filter;
+pub mod galaxies;
+pub mod gc;
 pub mod ingest;
+pub mod init;
 pub mod listen;
+pub mod log;
+pub mod query;
+pub mod show;
+pub mod why;
 
 /// What every command is given besides its own options.
 pub struct Context {
     pub catalog: PathBuf,
     pub quiet: bool,
+}
+
+impl Context {
+    /// Opens the catalog and passes on what the user should know about it.
+    pub fn open(&self, mode: Mode) -> Result<Store, StoreError> {
+        let store = Store::open(&self.catalog, mode)?;
+        self.remark_all(store.notes());
+        Ok(store)
+    }
+
+    /// A remark on standard error, unless the user wants none.
+    pub fn remark(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{}", for_eyes(text.as_bytes()));
+        }
+    }
+
+    pub fn remark_all(&self, texts: &[String]) {
+        texts.iter().for_each(|text| self.remark(text));
+    }
 }
 
 /// How a command that did not fail ended.

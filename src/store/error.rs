@@ -75,6 +75,16 @@ pub enum StoreError {
     Noise(#[from] crate::noise::NoiseError),
     #[error("`{expression}` is not a condition on galaxies: {source}")]
     Expression { expression: String, source: rusqlite::Error },
+    #[error("`{sql}` does more than read; a query is one SELECT")]
+    NotReading { sql: String },
+    #[error("the query has {name}, which no --param gives a value")]
+    MissingParam { name: String },
+    #[error("--param gives `{name}`, which the query does not have")]
+    UnusedParam { name: String },
+    #[error("cannot write the output: {0}")]
+    Output(#[source] std::io::Error),
+    #[error("{product} is referred to by {}; remove those first", .referrers.join(", "))]
+    Referred { product: String, referrers: Vec<String> },
     #[error("{what} holds JSON this program cannot read: {source}")]
     Json { what: String, source: serde_json::Error },
 }

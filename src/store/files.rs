@@ -9,8 +9,9 @@ use super::error::StoreError;
 use super::schema::{APPLICATION_ID, Schema};
 use super::{connect, harden};
 
-/// The schema version of a catalog. Errors if the file is missing or anything but a catalog.
-pub(super) fn identify(path: &Path) -> Result<i64, StoreError> {
+/// Connects to an existing catalog and tells its schema version. Errors if the file is missing or anything
+/// but a catalog.
+pub(super) fn connect_existing(path: &Path) -> Result<(Connection, i64), StoreError> {
     let foreign = |why: &str| StoreError::Foreign { path: path.to_owned(), why: why.to_owned() };
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -25,12 +26,13 @@ pub(super) fn identify(path: &Path) -> Result<i64, StoreError> {
     if metadata.len() == 0 {
         return Err(foreign("it is empty; `sedflow init` can make a catalog of it"));
     }
-    let read = || -> Result<(i64, i64), StoreError> {
-        let conn = connect_read_only(path)?;
+    let open = || -> Result<(Connection, i64, i64), StoreError> {
+        let conn = connect_for_reading(path)?;
         let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        Ok((pragma("application_id")?, pragma("user_version")?))
+        let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
+        Ok((conn, application_id, version))
     };
-    let (application_id, version) = match read() {
+    let (conn, application_id, version) = match open() {
         Err(StoreError::Sqlite(error)) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             return Err(foreign("it is not an SQLite database"));
         }
@@ -44,12 +46,15 @@ pub(super) fn identify(path: &Path) -> Result<i64, StoreError> {
     if version < 1 {
         return Err(foreign(&format!("its schema version is {version}")));
     }
-    Ok(version)
+    Ok((conn, version))
 }
 
-/// Opens for reading, also from media that cannot be written at all.
-pub(super) fn connect_read_only(path: &Path) -> Result<Connection, StoreError> {
-    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+/// Opens a file that may or may not be writable, even on media that cannot be written at all.
+///
+/// Readers, too, connect for writing where they may, so that the last one out can put the log away; that
+/// they change nothing is left to `query_only`.
+fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     match conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
         Ok(()) => Ok(conn),
         // A file in WAL mode needs its shared-memory file, which cannot be made in a read-only directory.

@@ -12,9 +12,11 @@ use rusqlite::{Connection, OpenFlags};
 
 mod blob;
 mod catalog;
+mod check;
 mod error;
 mod files;
 mod functions;
+mod gc;
 mod ids;
 mod ingests;
 mod lock;
@@ -22,11 +24,13 @@ mod models;
 mod posteriors;
 #[cfg(test)]
 mod product_tests;
+mod query;
 mod runs;
 mod schema;
 mod select;
 #[cfg(test)]
 mod tests;
+mod things;
 mod training;
 
 pub use blob::{Array, BlobError, Values, decode_arrays, encode_arrays};
@@ -34,7 +38,9 @@ pub use catalog::{
     Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, RejectedRow,
     Survey, SurveySpec, ingest_hash,
 };
+pub use check::{Finding, Severity, check_file};
 pub use error::StoreError;
+pub use gc::Removed;
 pub use ids::*;
 pub use ingests::KnownIngest;
 pub use models::{Named, SspGridSpec};
@@ -42,10 +48,12 @@ pub use posteriors::{
     DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,
     StoredPosterior, Summary,
 };
+pub use query::QueryParam;
 pub use runs::{Artifact, GIT_COMMIT, PROGRAM_VERSION, Run, RunSpec, RunState};
 pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdown};
 
 pub use select::{Cone, ObservedGalaxy, Selection};
+pub use things::{Product, Thing};
 pub use training::{
     Checkpoint, CheckpointKind, CheckpointSpec, Epoch, Metric, TrainingSet, TrainingSetSpec, TrainingSpec,
     ValidationSpec,
@@ -149,6 +157,8 @@ impl Store {
         }
         let lock = take_lock(path)?;
         let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // One wait for the disk, at the end: the journal guards against a kill, and until then nothing is lost.
+        conn.pragma_update(None, "synchronous", "OFF")?;
         conn.pragma_update(None, "page_size", PAGE_BYTES)?;
         // space that gc frees can go back without a rewrite of the file
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -178,33 +188,27 @@ impl Store {
 
     fn open_with(path: &Path, mode: Mode, schema: Schema) -> Result<Store, StoreError> {
         let mut notes = Vec::new();
-        let (version, lock) = {
-            let lock = if mode == Mode::Write && path.exists() { Some(take_lock(path)?) } else { None };
-            (files::identify(path)?, lock)
-        };
+        let mut lock = if mode == Mode::Write && path.exists() { Some(take_lock(path)?) } else { None };
+        let (mut conn, version) = files::connect_existing(path)?;
         let known = schema.version();
         if version > known {
             return Err(StoreError::Newer { path: path.to_owned(), found: version, known });
         }
-        let lock = if version < known {
-            let lock = match lock {
+        if version < known {
+            let migration_lock = match lock.take() {
                 Some(lock) => lock,
                 None => take_lock(path)?,
             };
+            drop(conn);
             let backup = files::migrate_with_backup(path, version, schema)?;
+            conn = files::connect_existing(path)?.0;
+            lock = (mode == Mode::Write).then_some(migration_lock);
             notes.push(format!(
                 "migrated {} from schema version {version} to {known}; the file as it was is kept in {}",
                 path.display(),
                 backup.display()
             ));
-            (mode == Mode::Write).then_some(lock)
-        } else {
-            lock
-        };
-        let conn = match mode {
-            Mode::Write => connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
-            Mode::Read => files::connect_read_only(path)?,
-        };
+        }
         let mut store = Store { conn, path: path.to_owned(), mode, notes, lock };
         if schema.version() == schema::CURRENT.version() {
             store.verify_objects()?;

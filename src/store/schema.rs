@@ -109,7 +109,6 @@ pub(super) fn read_dictionary(conn: &Connection) -> Result<Vec<DictionaryEntry>,
 }
 
 /// Where the dictionary and the tables disagree, one sentence each.
-#[allow(dead_code)]
 pub(super) fn dictionary_gaps(conn: &Connection) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT s.name, c.name, c.type, c.\"notnull\" OR c.pk, d.type, d.null_meaning, d.column_name IS NULL, s.type = 'view' \
                FROM sqlite_schema s JOIN pragma_table_info(s.name) c \
