@@ -39,7 +39,11 @@ pub fn check_file(path: &Path) -> Result<Vec<Finding>, StoreError> {
         Ok(opened) => opened,
         Err(error @ (StoreError::Missing { .. } | StoreError::Io { .. })) => return Err(error),
         Err(error) => {
-            checker.error("file", error.to_string(), Some(RESTORE.to_owned()));
+            let text = match &error {
+                StoreError::Sqlite(cause) => cause.to_string(),
+                other => other.to_string(),
+            };
+            checker.error("file", text, Some(RESTORE.to_owned()));
             return Ok(checker.findings);
         }
     };
