@@ -31,6 +31,9 @@ pub mod noise;
 pub mod prior;
 pub mod simulate;
 
+// density estimation: f32
+pub mod flow;
+
 // storage
 pub mod galaxy;
 pub mod store;

@@ -15,6 +15,20 @@ pub enum Event {
         /// Units done so far, not since the last event.
         done: u64,
     },
+    /// How a training run stands, in between `Advanced`. Log densities are natural logs.
+    Training {
+        /// Epochs finished, and steps done.
+        epoch: u64,
+        step: u64,
+        /// Mean over this epoch's examples so far.
+        train_ln_prob: f64,
+        /// Mean over the held-out examples, at the end of an epoch.
+        validation_ln_prob: Option<f64>,
+        best_ln_prob: Option<f64>,
+        lr: f64,
+        examples_per_s: f64,
+        eta_s: Option<f64>,
+    },
     Note(String),
     Finished,
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::progress::{Event, Progress};
 
@@ -60,17 +60,47 @@ impl Progress for Terminal {
         match (event, slot.as_ref()) {
             (Event::Started { what, total, unit }, _) => *slot = Some(Self::bar_for(what, total, unit)),
             (Event::Advanced { done }, Some(bar)) => bar.set_position(done),
+            (event @ Event::Training { validation_ln_prob: Some(_), .. }, bar) => {
+                let line = training_line(&event);
+                match bar.filter(|bar| !bar.is_hidden()) {
+                    Some(bar) => bar.println(line),
+                    None => eprintln!("{line}"),
+                }
+            }
+            (event @ Event::Training { .. }, Some(bar)) => bar.set_message(training_line(&event)),
             (Event::Note(text), Some(bar)) if !bar.is_hidden() => bar.println(text),
             (Event::Note(text), _) => eprintln!("{text}"),
             (Event::Finished, Some(bar)) => {
                 bar.finish_and_clear();
                 *slot = None;
             }
-            (Event::Advanced { .. } | Event::Finished, None) => {}
+            (Event::Advanced { .. } | Event::Training { .. } | Event::Finished, None) => {}
         }
     }
 
     fn cancelled(&self) -> bool {
         INTERRUPTED.load(Ordering::SeqCst)
     }
+}
+
+/// One line on how training stands; empty for other events.
+fn training_line(event: &Event) -> String {
+    let Event::Training {
+        epoch, train_ln_prob, validation_ln_prob, best_ln_prob, examples_per_s, eta_s, ..
+    } = event
+    else {
+        return String::new();
+    };
+    let mut line = format!("epoch {epoch}: ln q {train_ln_prob:.3}");
+    if let Some(held_out) = validation_ln_prob {
+        line += &format!(", held out {held_out:.3}");
+    }
+    if let Some(best) = best_ln_prob {
+        line += &format!(" (best {best:.3})");
+    }
+    line += &format!(", {examples_per_s:.0} examples/s");
+    if let Some(eta) = eta_s {
+        line += &format!(", {} left", HumanDuration(std::time::Duration::from_secs_f64(eta.clamp(0.0, 1e9))));
+    }
+    line
 }
