@@ -7,12 +7,14 @@
 pub mod checkpoint;
 pub mod config;
 mod elementwise;
+pub mod ensemble;
 mod gemm;
 mod layout;
 mod network;
 mod panel;
 mod sampler;
 mod scaling;
+pub mod search;
 pub mod train;
 pub mod toys;
 mod transform;
@@ -190,4 +192,10 @@ pub(crate) fn check_table(
         Some(((row, column), &value)) => Err(FlowError::NotFinite { what, row, column, value }),
         None => Ok(()),
     }
+}
+
+/// `out = a b` for square row-major matrices of side `n`, by the product that training uses: a
+/// yardstick for benchmarks.
+pub fn matrix_product(out: &mut [f32], a: &[f32], b: &[f32], n: usize) {
+    gemm::product(out, gemm::View::new(a, n, n), gemm::View::new(b, n, n), false);
 }

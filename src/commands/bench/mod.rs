@@ -1,12 +1,24 @@
 //! `sedflow bench`: speed on this machine, measured.
 
+mod report;
+mod sample;
+mod train;
+
 use clap::Subcommand;
 
 use super::{Context, Outcome};
 
 #[derive(Debug, Subcommand)]
-pub enum BenchCommand {}
+pub enum BenchCommand {
+    /// Draws per second, of one galaxy and of many, and log densities
+    Sample(sample::SampleArgs),
+    /// Training examples per second
+    Train(train::TrainArgs),
+}
 
-pub fn run(command: BenchCommand, _: &Context) -> anyhow::Result<Outcome> {
-    match command {}
+pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> {
+    match command {
+        BenchCommand::Sample(args) => sample::run(args, context),
+        BenchCommand::Train(args) => train::run(args, context),
+    }
 }

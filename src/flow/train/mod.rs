@@ -183,6 +183,17 @@ impl Trainer {
         notes
     }
 
+    /// Number of weights, masked ones not counted.
+    pub fn n_weights(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Floating-point operations of matrix products per example and step: two per weight and example
+    /// forward, four backward.
+    pub fn flops_per_example(&self) -> f64 {
+        6.0 * self.weights.len() as f64
+    }
+
     pub fn steps(&self) -> u64 {
         self.position.step
     }
@@ -206,6 +217,16 @@ impl Trainer {
     /// Trains until the limit, the patience or the listener ends it. `data` must be the same at every
     /// call. The result does not depend on the number of threads.
     pub fn run(&mut self, data: &Data, progress: &dyn Progress) -> Result<Stop, TrainError> {
+        self.run_until(data, progress, true)
+    }
+
+    /// [`Self::run`] without scoring the held-out examples where the limit falls within an epoch, so
+    /// that a run can be timed or watched in pieces.
+    pub fn run_steps(&mut self, data: &Data, progress: &dyn Progress) -> Result<Stop, TrainError> {
+        self.run_until(data, progress, false)
+    }
+
+    fn run_until(&mut self, data: &Data, progress: &dyn Progress, score: bool) -> Result<Stop, TrainError> {
         let prepared =
             Prepared::new(&self.config, &self.network.config, data, &self.theta_scaling, &self.x_scaling)?;
         let (theta_scaling, x_scaling) = (self.theta_scaling.clone(), self.x_scaling.clone());
@@ -221,7 +242,7 @@ impl Trainer {
         let stop = std::thread::scope(|scope| {
             let feed =
                 Feed::start(&prepared, &config, (&theta_scaling, &x_scaling), self.position.step, scope);
-            self.steps_until_done(&prepared, feed, progress)
+            self.steps_until_done(&prepared, feed, progress, score)
         });
         progress.report(Event::Finished);
         stop
@@ -232,6 +253,7 @@ impl Trainer {
         prepared: &Prepared,
         mut feed: Feed,
         progress: &dyn Progress,
+        score: bool,
     ) -> Result<Stop, TrainError> {
         let mut objective = Objective::new(&self.network);
         let mut rows = Rows::default();
@@ -241,7 +263,7 @@ impl Trainer {
             self.position.seconds = seconds_before + started.elapsed().as_secs_f64();
             let done = self.fraction_done(prepared.steps_per_epoch);
             if done >= 1.0 {
-                if self.position.epoch_steps > 0 {
+                if score && self.position.epoch_steps > 0 {
                     self.end_epoch(prepared, progress)?;
                 }
                 return Ok(Stop::Limit);
