@@ -39,6 +39,9 @@ pub enum CheckpointError {
     Flow(#[from] FlowError),
 }
 
+/// Shape and numbers of each tensor of a file, by name.
+pub(crate) type Tensors = HashMap<String, (Vec<usize>, Vec<f32>)>;
+
 /// A named array to be written.
 pub(crate) struct Tensor<'a> {
     pub name: String,
@@ -55,7 +58,11 @@ struct Envelope {
     header: Value,
 }
 
-fn checksum<'a>(format: &str, header: &Value, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> ContentHash {
+fn checksum<'a>(
+    format: &str,
+    header: &Value,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> ContentHash {
     let header = header.to_string();
     let mut parts: Vec<&[u8]> = vec![format.as_bytes(), header.as_bytes()];
     for (name, bytes) in tensors {
@@ -70,7 +77,8 @@ pub(crate) fn write(format: &str, header: Value, tensors: &[Tensor]) -> Result<V
         tensors.iter().map(|t| t.values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let mut order: Vec<usize> = (0..tensors.len()).collect();
     order.sort_by(|a, b| tensors[*a].name.cmp(&tensors[*b].name));
-    let sum = checksum(format, &header, order.iter().map(|&i| (tensors[i].name.as_str(), bytes[i].as_slice())));
+    let sum =
+        checksum(format, &header, order.iter().map(|&i| (tensors[i].name.as_str(), bytes[i].as_slice())));
     let envelope = Envelope { format: format.to_owned(), version: VERSION, checksum: sum, header };
     let damaged = |error: &dyn std::fmt::Display| CheckpointError::Header { reason: error.to_string() };
     let text = serde_json::to_string(&envelope).map_err(|error| damaged(&error))?;
@@ -80,19 +88,22 @@ pub(crate) fn write(format: &str, header: Value, tensors: &[Tensor]) -> Result<V
         .map(|(t, bytes)| Ok((t.name.as_str(), TensorView::new(Dtype::F32, t.shape.clone(), bytes)?)))
         .collect();
     let views = views.map_err(|error: safetensors::SafeTensorError| damaged(&error))?;
-    safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|error| damaged(&error))
+    safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)])))
+        .map_err(|error| damaged(&error))
 }
 
 /// The header and tensors of a file that [`write`] made for `format`.
-pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, HashMap<String, (Vec<usize>, Vec<f32>)>), CheckpointError> {
+pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, Tensors), CheckpointError> {
     let foreign = |reason: String| CheckpointError::Foreign { expected: format, reason };
     if bytes.len() < 8 {
         return Err(foreign(format!("{} bytes are too few", bytes.len())));
     }
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(describe(&error, bytes)))?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| foreign(describe(&error, bytes)))?;
     let text = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
     let text = text.ok_or_else(|| foreign(format!("a safetensors file without a `{KEY}` entry")))?;
-    let value: Value = serde_json::from_str(text).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
     if value["format"] != format {
         return Err(CheckpointError::OtherKind { found: value["format"].to_string(), expected: format });
     }
@@ -104,8 +115,8 @@ pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, HashMap
         Some(_) => {}
         None => return Err(CheckpointError::Header { reason: "no version".to_owned() }),
     }
-    let envelope: Envelope =
-        serde_json::from_value(value).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+    let envelope: Envelope = serde_json::from_value(value)
+        .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
     let file = SafeTensors::deserialize(bytes).map_err(|error| foreign(describe(&error, bytes)))?;
     let mut tensors: Vec<(&str, TensorView)> = file.iter().collect();
     tensors.sort_by(|a, b| a.0.cmp(b.0));
@@ -120,7 +131,8 @@ pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, HashMap
     let values = |view: &TensorView| {
         view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     };
-    let tensors = tensors.iter().map(|(name, view)| ((*name).to_owned(), (view.shape().to_vec(), values(view))));
+    let tensors =
+        tensors.iter().map(|(name, view)| ((*name).to_owned(), (view.shape().to_vec(), values(view))));
     Ok((envelope.header, tensors.collect()))
 }
 
@@ -155,12 +167,9 @@ pub(crate) fn weight_tensors<'a>(layout: &Layout, weights: &'a [f32], prefix: &s
 }
 
 /// Takes a tensor of known shape out of `tensors`.
-pub(crate) fn take(
-    tensors: &mut HashMap<String, (Vec<usize>, Vec<f32>)>,
-    name: &str,
-    shape: &[usize],
-) -> Result<Vec<f32>, CheckpointError> {
-    let (found, values) = tensors.remove(name).ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })?;
+pub(crate) fn take(tensors: &mut Tensors, name: &str, shape: &[usize]) -> Result<Vec<f32>, CheckpointError> {
+    let (found, values) =
+        tensors.remove(name).ok_or_else(|| CheckpointError::Missing { name: name.to_owned() })?;
     if found != shape {
         return Err(CheckpointError::Shape { name: name.to_owned(), found, expected: shape.to_vec() });
     }
@@ -170,7 +179,7 @@ pub(crate) fn take(
 /// The flat vector of weights from its tensors under `prefix`.
 pub(crate) fn take_weights(
     layout: &Layout,
-    tensors: &mut HashMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: &mut Tensors,
     prefix: &str,
 ) -> Result<Vec<f32>, CheckpointError> {
     let mut weights = vec![0.0; layout.len];
@@ -194,12 +203,13 @@ pub(crate) fn scaling_tensors<'a>(name: &str, scaling: &'a Scaling) -> [Tensor<'
 pub(crate) fn take_scaling(
     name: &str,
     width: usize,
-    tensors: &mut HashMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: &mut Tensors,
 ) -> Result<Scaling, CheckpointError> {
     let shift = take(tensors, &format!("scaling.{name}.shift"), &[width])?;
     let scale = take(tensors, &format!("scaling.{name}.scale"), &[width])?;
-    Scaling::from_parts(shift, scale)
-        .ok_or_else(|| CheckpointError::Header { reason: format!("the scaling of {name} is not positive and finite") })
+    Scaling::from_parts(shift, scale).ok_or_else(|| CheckpointError::Header {
+        reason: format!("the scaling of {name} is not positive and finite"),
+    })
 }
 
 impl ConditionalFlow {
@@ -210,8 +220,8 @@ impl ConditionalFlow {
             coordinates: self.info.coordinates.clone(),
             extra: self.info.extra.clone(),
         };
-        let header =
-            serde_json::to_value(header).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+        let header = serde_json::to_value(header)
+            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
         let mut tensors = weight_tensors(&self.network.layout, &self.weights, "");
         tensors.extend(scaling_tensors("theta", &self.theta_scaling));
         tensors.extend(scaling_tensors("x", &self.x_scaling));
@@ -221,8 +231,8 @@ impl ConditionalFlow {
     /// Errors with what is wrong where `bytes` are not a flow this program can read, or are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let (header, mut tensors) = read(FORMAT, bytes)?;
-        let header: Header =
-            serde_json::from_value(header).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+        let header: Header = serde_json::from_value(header)
+            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
         let layout = Layout::new(&header.config)?;
         let weights = take_weights(&layout, &mut tensors, "")?;
         let theta = take_scaling("theta", header.config.n_param, &mut tensors)?;

@@ -16,7 +16,11 @@ impl Ensemble {
     /// Errors where there is no member or their shapes differ.
     pub fn new(members: Vec<ConditionalFlow>) -> Result<Self, FlowError> {
         let Some(first) = members.first() else {
-            return Err(FlowError::Config { setting: "members", found: "0".to_owned(), expected: "at least 1" });
+            return Err(FlowError::Config {
+                setting: "members",
+                found: "0".to_owned(),
+                expected: "at least 1",
+            });
         };
         let expected = vec![first.n_param(), first.n_feature()];
         for member in &members {
@@ -146,7 +150,11 @@ mod tests {
             conditioner: Conditioner::Residual { width: 8, blocks: 1 },
             ..FlowConfig::nsf(3, 2)
         };
-        let config = TrainConfig { batch: 50, limit: Limit { steps: Some(30), ..Limit::default() }, ..TrainConfig::default() };
+        let config = TrainConfig {
+            batch: 50,
+            limit: Limit { steps: Some(30), ..Limit::default() },
+            ..TrainConfig::default()
+        };
         let train = || train_ensemble(&flow, &config, 3, &data, &Silent).expect("trains");
         let trainers = train();
         let again = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread").install(train);

@@ -138,12 +138,25 @@ impl Layout {
             if residual.is_none() {
                 for (m, &width) in config.hidden.iter().enumerate() {
                     let fan_in = if m == 0 { d } else { config.hidden[m - 1] } as f32;
-                    biases.push(builder.add(format!("layer{index}.hidden{m}.bias"), width, 1, fan_in.sqrt().recip()));
+                    biases.push(builder.add(
+                        format!("layer{index}.hidden{m}.bias"),
+                        width,
+                        1,
+                        fan_in.sqrt().recip(),
+                    ));
                 }
                 biases.push(builder.add(format!("layer{index}.output.bias"), d * per_param, 1, 0.0));
                 let bound = (config.n_feature.max(1) as f32).sqrt().recip();
-                let weight = builder.add(format!("layer{index}.context.weight"), config.hidden[0], config.n_feature, bound);
-                context = Some((weight, builder.add(format!("layer{index}.context.bias"), config.hidden[0], 1, bound)));
+                let weight = builder.add(
+                    format!("layer{index}.context.weight"),
+                    config.hidden[0],
+                    config.n_feature,
+                    bound,
+                );
+                context = Some((
+                    weight,
+                    builder.add(format!("layer{index}.context.bias"), config.hidden[0], 1, bound),
+                ));
             }
             layers.push(Layer { masked, biases, context, order: config.order_of(index) });
         }
@@ -253,7 +266,9 @@ mod tests {
 
     #[test]
     fn tensors_tile_the_weights_without_gap_or_overlap() {
-        for config in [FlowConfig::maf(4, 3), FlowConfig::nsf(11, 11), FlowConfig::nsf(1, 0), FlowConfig::nsf(40, 2)] {
+        for config in
+            [FlowConfig::maf(4, 3), FlowConfig::nsf(11, 11), FlowConfig::nsf(1, 0), FlowConfig::nsf(40, 2)]
+        {
             let layout = Layout::new(&config).expect("a valid configuration");
             let mut next = 0;
             for tensor in &layout.tensors {

@@ -15,8 +15,8 @@ mod panel;
 mod sampler;
 mod scaling;
 pub mod search;
-pub mod train;
 pub mod toys;
+pub mod train;
 mod transform;
 
 #[cfg(test)]

@@ -6,12 +6,14 @@
 
 use rayon::prelude::*;
 
+use super::FlowError;
 use super::config::FlowConfig;
-use super::elementwise::{activate, activate_into, add, add_row_sums, chain, chain_add, chain_into, fill_rows};
+use super::elementwise::{
+    activate, activate_into, add, add_row_sums, chain, chain_add, chain_into, fill_rows,
+};
 use super::gemm::{View, product};
 use super::layout::{Block, Layout, Mat};
 use super::transform::{self, Scratch};
-use super::FlowError;
 use crate::rng::Streams;
 
 /// Examples handled between a forward and a backward pass.
@@ -410,7 +412,8 @@ fn transpose(rows: &[f32], width: usize, n: usize, out: &mut Vec<f32>) {
 
 /// `ln_det - z^2/2 - d/2 ln 2 pi` per column.
 pub(crate) fn base_ln_prob(z: &[f32], ln_det: &[f32], n: usize, ln_prob: &mut [f32]) {
-    let constant = 0.5 * (2.0 * std::f32::consts::PI).ln() * (z.len() / n) as f32;
+    const LN_2PI: f32 = 1.837_877_1;
+    let constant = 0.5 * LN_2PI * (z.len() / n) as f32;
     for (out, l) in ln_prob.iter_mut().zip(ln_det) {
         *out = l - constant;
     }

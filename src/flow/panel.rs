@@ -146,7 +146,10 @@ fn piece_avx2(w: &[f32], x: &[f32], out: &mut [f32]) {
 }
 
 /// `sum_i a_i b_i` in sixteen chains of fused multiply-adds and a fixed tree.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+#[multiversion::multiversion(targets(
+    "x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma",
+    "x86_64+avx2+fma"
+))]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 16];
     let (a_pieces, b_pieces) = (a.chunks_exact(16), b.chunks_exact(16));

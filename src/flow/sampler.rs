@@ -60,7 +60,11 @@ impl Dense {
 }
 
 enum ConditionerWeights {
-    Residual { input: Dense, blocks: Vec<[Dense; 2]>, output: Dense },
+    Residual {
+        input: Dense,
+        blocks: Vec<[Dense; 2]>,
+        output: Dense,
+    },
     /// Per layer, the context layer and the biases of all rows.
     Linear(Vec<(Dense, Vec<f32>)>),
 }
@@ -74,14 +78,20 @@ impl Sampler {
         };
         let hidden_layers = network.config.hidden.len();
         let layers = layout.layers.iter().map(|layer| LayerPanels {
-            hidden: layer.masked[..hidden_layers].iter().map(|blocks| blocks.iter().map(panel).collect()).collect(),
+            hidden: layer.masked[..hidden_layers]
+                .iter()
+                .map(|blocks| blocks.iter().map(panel).collect())
+                .collect(),
             outputs: layer.masked[hidden_layers].iter().map(panel).collect(),
             order: layer.order.clone(),
         });
         let conditioner = match &layout.residual {
             Some(Residual { input, blocks, output }) => ConditionerWeights::Residual {
                 input: Dense::new(weights, input),
-                blocks: blocks.iter().map(|[a, b]| [Dense::new(weights, a), Dense::new(weights, b)]).collect(),
+                blocks: blocks
+                    .iter()
+                    .map(|[a, b]| [Dense::new(weights, a), Dense::new(weights, b)])
+                    .collect(),
                 output: Dense::new(weights, output),
             },
             None => ConditionerWeights::Linear(
@@ -195,22 +205,18 @@ impl<'a> Conditioned<'a> {
         let mut ln_prob = Array1::zeros(n);
         let task = TILES_PER_TASK * TILE;
         if let (Some(draws), Some(ln_prob)) = (draws.as_slice_mut(), ln_prob.as_slice_mut()) {
-            draws
-                .par_chunks_mut(task * d)
-                .zip(ln_prob.par_chunks_mut(task))
-                .enumerate()
-                .for_each_init(
-                    || Tile::new(&self.sampler.config),
-                    |tile, (index, (draws, ln_prob))| {
-                        let tiles = draws.chunks_mut(TILE * d).zip(ln_prob.chunks_mut(TILE));
-                        for (number, (draws, ln_prob)) in tiles.enumerate() {
-                            let number = (index * TILES_PER_TASK + number) as u64;
-                            fill_standard_normal(&mut streams.at(number), &mut tile.normals);
-                            self.draw(tile);
-                            self.store(tile, draws, ln_prob);
-                        }
-                    },
-                );
+            draws.par_chunks_mut(task * d).zip(ln_prob.par_chunks_mut(task)).enumerate().for_each_init(
+                || Tile::new(&self.sampler.config),
+                |tile, (index, (draws, ln_prob))| {
+                    let tiles = draws.chunks_mut(TILE * d).zip(ln_prob.chunks_mut(TILE));
+                    for (number, (draws, ln_prob)) in tiles.enumerate() {
+                        let number = (index * TILES_PER_TASK + number) as u64;
+                        fill_standard_normal(&mut streams.at(number), &mut tile.normals);
+                        self.draw(tile);
+                        self.store(tile, draws, ln_prob);
+                    }
+                },
+            );
         }
         (draws, ln_prob)
     }

@@ -63,14 +63,16 @@ impl Scaling {
     pub(crate) fn standardize(&self, table: ArrayView2<f32>) -> Vec<f32> {
         let mut out = Vec::with_capacity(table.len());
         for row in table.rows() {
-            out.extend(row.iter().zip(&self.shift).zip(&self.scale).map(|((v, shift), scale)| (v - shift) / scale));
+            out.extend(
+                row.iter().zip(&self.shift).zip(&self.scale).map(|((v, shift), scale)| (v - shift) / scale),
+            );
         }
         out
     }
 
     /// Sum of the logs of the scales: the log density in original units is lower by this.
     pub(crate) fn ln_volume(&self) -> f32 {
-        self.scale.iter().map(|scale| scale.ln()).sum()
+        self.scale.iter().map(|scale| crate::vmath::ln(*scale)).sum()
     }
 }
 

@@ -95,7 +95,8 @@ impl SearchConfig {
         flow.hidden = pick(&space.hidden, &flow.hidden, &mut rng);
         if let Conditioner::Residual { width, blocks } = flow.conditioner {
             let width = pick(&space.width, &width, &mut rng);
-            flow.conditioner = Conditioner::Residual { width, blocks: pick(&space.blocks, &blocks, &mut rng) };
+            flow.conditioner =
+                Conditioner::Residual { width, blocks: pick(&space.blocks, &blocks, &mut rng) };
         }
         if let Transform::AffineSpline { bins, tail_bound } = flow.transform {
             flow.transform = Transform::AffineSpline { bins: pick(&space.bins, &bins, &mut rng), tail_bound };
@@ -117,7 +118,11 @@ impl SearchConfig {
 ///
 /// A candidate that fails is recorded and dropped. Errors where all of them fail, with the first
 /// candidate's reason. Reproducible where the limit is in steps or epochs.
-pub fn search(config: &SearchConfig, data: &Data, progress: &dyn Progress) -> Result<SearchResult, TrainError> {
+pub fn search(
+    config: &SearchConfig,
+    data: &Data,
+    progress: &dyn Progress,
+) -> Result<SearchResult, TrainError> {
     let mut trials: Vec<Trial> = (0..config.trials.max(1))
         .map(|index| {
             let (flow, train) = config.candidate(index);
@@ -125,11 +130,7 @@ pub fn search(config: &SearchConfig, data: &Data, progress: &dyn Progress) -> Re
         })
         .collect();
     let mut alive: Vec<usize> = (0..trials.len()).collect();
-    progress.report(Event::Started {
-        what: "searching".to_owned(),
-        total: None,
-        unit: "trials",
-    });
+    progress.report(Event::Started { what: "searching".to_owned(), total: None, unit: "trials" });
     let mut rung = 0;
     loop {
         let limit = config.limit_of(rung);
@@ -179,7 +180,12 @@ pub fn search(config: &SearchConfig, data: &Data, progress: &dyn Progress) -> Re
     }
 }
 
-fn train_one(trial: &Trial, limit: Limit, data: &Data, progress: &dyn Progress) -> Result<Trainer, TrainError> {
+fn train_one(
+    trial: &Trial,
+    limit: Limit,
+    data: &Data,
+    progress: &dyn Progress,
+) -> Result<Trainer, TrainError> {
     let config = TrainConfig { limit, ..trial.train.clone() };
     let mut trainer = Trainer::new(trial.flow.clone(), config, data)?;
     on_one_thread(|| trainer.run(data, progress))?;
@@ -223,7 +229,10 @@ mod tests {
         assert_eq!(result.trials.len(), 5);
         assert!(result.trials.iter().all(|trial| !trial.rungs.is_empty()));
         let failed = result.trials.iter().filter(|trial| trial.rungs[0].failure.is_some()).count();
-        let wrong = result.trials.iter().filter(|t| matches!(t.flow.transform, Transform::AffineSpline { bins: 1000, .. }));
+        let wrong = result
+            .trials
+            .iter()
+            .filter(|t| matches!(t.flow.transform, Transform::AffineSpline { bins: 1000, .. }));
         assert_eq!(failed, wrong.count());
         let rungs = |index: usize| result.trials[index].rungs.len();
         assert!((0..5).all(|index| rungs(index) <= rungs(result.best_trial)));

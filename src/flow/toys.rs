@@ -102,7 +102,8 @@ impl Toy {
     /// `ln p(theta | x)`; `None` where there is no closed form.
     pub fn ln_posterior(self, theta: ArrayView1<f32>, x: ArrayView1<f32>) -> Option<f64> {
         let half_ln_2pi = 0.5 * (2.0 * std::f64::consts::PI).ln();
-        let normal = |v: f64, mean: f64, sigma: f64| -0.5 * ((v - mean) / sigma).powi(2) - sigma.ln() - half_ln_2pi;
+        let normal =
+            |v: f64, mean: f64, sigma: f64| -0.5 * ((v - mean) / sigma).powi(2) - sigma.ln() - half_ln_2pi;
         let t: Vec<f64> = theta.iter().map(|v| f64::from(*v)).collect();
         match self {
             Self::LinearGaussian => {
@@ -121,7 +122,8 @@ impl Toy {
                 }
                 let bounded = normal(t[0].atanh(), 0.3 * x, 0.5) - (1.0 - t[0] * t[0]).ln();
                 let share = 1.0 / (1.0 + (-x).exp());
-                let modes = share * normal(t[1], 1.2, 0.4).exp() + (1.0 - share) * normal(t[1], -1.2, 0.4).exp();
+                let modes =
+                    share * normal(t[1], 1.2, 0.4).exp() + (1.0 - share) * normal(t[1], -1.2, 0.4).exp();
                 let banana = normal(t[2], 0.0, 1.0) + normal(t[3], 0.5 * (t[2] * t[2] - 1.0) + x, 0.5);
                 Some(bounded + modes.ln() + banana + normal(t[4], x * t[0], 0.3))
             }
@@ -174,7 +176,8 @@ fn linear_posterior(x: ArrayView1<f32>) -> ([f64; 3], [[f64; 3]; 3]) {
     let mut right = [0.0; 3];
     for i in 0..3 {
         for j in 0..3 {
-            precision[i][j] = f64::from(u8::from(i == j)) + weight * LINEAR.iter().map(|row| row[i] * row[j]).sum::<f64>();
+            precision[i][j] =
+                f64::from(u8::from(i == j)) + weight * LINEAR.iter().map(|row| row[i] * row[j]).sum::<f64>();
         }
         right[i] = weight * LINEAR.iter().zip(x).map(|(row, x)| row[i] * f64::from(*x)).sum::<f64>();
     }

@@ -4,6 +4,9 @@
 //! Parameters come as rows: scale, shift, then for a spline of K bins K width logits, K height
 //! logits and K - 1 inner knot derivatives. All zero is the identity for the spline transform.
 
+// Loops run over columns of many rows at once; iterators over ten rows would say less.
+#![allow(clippy::needless_range_loop)]
+
 use multiversion::multiversion;
 
 use super::config::Transform;
@@ -179,6 +182,7 @@ struct Bin<'a> {
 
 /// Finds for each column the bin of `at`, along x, or along y where `by_height`.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn find_bin(
     bins: usize,
     bound: f32,
@@ -361,14 +365,26 @@ fn spline_backward(
         for (k, row) in rows.chunks_exact(n).enumerate() {
             let k = k as f32;
             for c in 0..n {
-                let g = if k < number[c] { edge[c] } else if k == number[c] { size[c] } else { 0.0 };
+                let g = if k < number[c] {
+                    edge[c]
+                } else if k == number[c] {
+                    size[c]
+                } else {
+                    0.0
+                };
                 mean[c] += row[c] * g;
             }
         }
         for (k, row) in rows.chunks_exact_mut(n).enumerate() {
             let k = k as f32;
             for c in 0..n {
-                let g = if k < number[c] { edge[c] } else if k == number[c] { size[c] } else { 0.0 };
+                let g = if k < number[c] {
+                    edge[c]
+                } else if k == number[c] {
+                    size[c]
+                } else {
+                    0.0
+                };
                 row[c] *= share * (g - mean[c]);
             }
         }

@@ -31,10 +31,12 @@ impl Report {
         if quiet {
             return Ok(());
         }
-        let width = |i: usize| self.rows.iter().map(|r| r[i].len()).chain([self.header[i].len()]).max().unwrap_or(0);
+        let width =
+            |i: usize| self.rows.iter().map(|r| r[i].len()).chain([self.header[i].len()]).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
         let print = |cells: &[&str]| {
-            let line: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
+            let line: Vec<String> =
+                cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
             eprintln!("{}", line.join("  "));
         };
         print(&self.header);
@@ -46,7 +48,10 @@ impl Report {
 }
 
 /// Runs `work` with a pool of `threads` threads.
-pub fn on_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T, rayon::ThreadPoolBuildError> {
+pub fn on_threads<T: Send>(
+    threads: usize,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, rayon::ThreadPoolBuildError> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(threads).build()?.install(work))
 }
 

@@ -27,7 +27,13 @@ pub struct SampleArgs {
 
 pub fn run(args: SampleArgs, context: &Context) -> anyhow::Result<Outcome> {
     let mut report = Report::new(&[
-        "arch", "threads", "ms/galaxy", "galaxies/s", "ln q/s, one x", "ln q/s, many x", "product GFLOP/s",
+        "arch",
+        "threads",
+        "ms/galaxy",
+        "galaxies/s",
+        "ln q/s, one x",
+        "ln q/s, many x",
+        "product GFLOP/s",
     ]);
     let cores = rayon::current_num_threads();
     for arch in &args.arch {
@@ -35,7 +41,8 @@ pub fn run(args: SampleArgs, context: &Context) -> anyhow::Result<Outcome> {
         let flow = ConditionalFlow::untrained(FlowConfig::named(arch, toy.n_param(), toy.n_feature())?, 1)?;
         for threads in [1, cores] {
             if threads == 1 || cores > 1 {
-                let measured = on_threads(threads, || measure(&flow, &args)).context("cannot start threads")??;
+                let measured =
+                    on_threads(threads, || measure(&flow, &args)).context("cannot start threads")??;
                 let Rates { one_s, bulk_per_s, given_one_x, given_many_x } = measured;
                 let product = gemm_gflops();
                 report.row(

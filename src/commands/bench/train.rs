@@ -36,7 +36,8 @@ pub struct TrainArgs {
 }
 
 pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let mut report = Report::new(&["arch", "weights", "batch", "threads", "examples/s", "GFLOP/s", "product GFLOP/s"]);
+    let mut report =
+        Report::new(&["arch", "weights", "batch", "threads", "examples/s", "GFLOP/s", "product GFLOP/s"]);
     let cores = rayon::current_num_threads();
     for arch in &args.arch {
         let mut flow = FlowConfig::named(arch, Toy::Photometry.n_param(), Toy::Photometry.n_feature())?;
@@ -59,7 +60,14 @@ pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn measure(arch: &str, flow: &FlowConfig, batch: usize, threads: usize, seconds: f64, report: &mut Report) -> anyhow::Result<()> {
+fn measure(
+    arch: &str,
+    flow: &FlowConfig,
+    batch: usize,
+    threads: usize,
+    seconds: f64,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let table = Toy::Photometry.simulate(1, 0, 20 * batch.max(500));
     let data = Data::Memory { theta: table.theta.view(), x: table.x.view() };
     let config = TrainConfig {

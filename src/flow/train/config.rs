@@ -42,11 +42,19 @@ pub struct Limit {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Schedule {
-    Constant { warmup: u64 },
+    Constant {
+        warmup: u64,
+    },
     /// Half a cosine from the full rate to zero at the [`Limit`].
-    Cosine { warmup: u64 },
+    Cosine {
+        warmup: u64,
+    },
     /// Times `factor` after `patience` epochs without a better held-out density.
-    Plateau { warmup: u64, factor: f64, patience: u32 },
+    Plateau {
+        warmup: u64,
+        factor: f64,
+        patience: u32,
+    },
 }
 
 impl Default for TrainConfig {
@@ -101,14 +109,14 @@ impl TrainConfig {
                 return bad(name, beta.to_string(), "from 0 to below 1");
             }
         }
-        if !(epsilon > 0.0) {
+        if epsilon.is_nan() || epsilon <= 0.0 {
             return bad("epsilon", epsilon.to_string(), "above 0");
         }
         if !(weight_decay >= 0.0 && weight_decay * lr < 1.0) {
             return bad("weight_decay", weight_decay.to_string(), "at least 0, below 1 / lr");
         }
         if let Some(norm) = self.clip_norm
-            && !(norm > 0.0)
+            && (norm.is_nan() || norm <= 0.0)
         {
             return bad("clip_norm", norm.to_string(), "above 0");
         }
@@ -124,7 +132,7 @@ impl TrainConfig {
         if epochs.is_none() && steps.is_none() && seconds.is_none() {
             return bad("limit", "none".to_owned(), "epochs, steps or seconds");
         }
-        if seconds.is_some_and(|seconds| !(seconds > 0.0)) {
+        if seconds.is_some_and(|seconds| seconds.is_nan() || seconds <= 0.0) {
             return bad("seconds", format!("{seconds:?}"), "above 0");
         }
         Ok(())

@@ -65,7 +65,8 @@ pub(super) fn scalings(
     if let Some(&column) = constant.first() {
         return Err(FlowError::ConstantCoordinate { column, value: theta[[0, column]] }.into());
     }
-    let theta_scaling = if config.standardize_theta { theta_scaling } else { Scaling::identity(flow.n_param) };
+    let theta_scaling =
+        if config.standardize_theta { theta_scaling } else { Scaling::identity(flow.n_param) };
     let (x_scaling, constant) = Scaling::of(x);
     Ok((theta_scaling, x_scaling, constant))
 }
@@ -134,8 +135,18 @@ pub(super) struct Rows {
 
 /// The batches from step `from` on, in order.
 pub(super) enum Feed<'s> {
-    Memory { theta: &'s [f32], x: &'s [f32], order: Vec<usize>, epoch: Option<u64>, config: &'s TrainConfig, widths: (usize, usize) },
-    Stream { receivers: Vec<Receiver<Result<Rows, TrainError>>>, from: u64 },
+    Memory {
+        theta: &'s [f32],
+        x: &'s [f32],
+        order: Vec<usize>,
+        epoch: Option<u64>,
+        config: &'s TrainConfig,
+        widths: (usize, usize),
+    },
+    Stream {
+        receivers: Vec<Receiver<Result<Rows, TrainError>>>,
+        from: u64,
+    },
 }
 
 impl<'s> Feed<'s> {
@@ -217,14 +228,17 @@ fn produce(
     sender: &SyncSender<Result<Rows, TrainError>>,
 ) {
     for index in (first..).step_by(stride as usize) {
-        let rows = source.batch(index, n).map_err(|reason| TrainError::Source { batch: index, reason }).and_then(|batch| {
-            check_table("theta", batch.theta.view(), n, d)?;
-            check_table("x", batch.x.view(), n, c)?;
-            Ok(Rows {
-                theta: theta_scaling.standardize(batch.theta.view()),
-                x: x_scaling.standardize(batch.x.view()),
-            })
-        });
+        let rows = source
+            .batch(index, n)
+            .map_err(|reason| TrainError::Source { batch: index, reason })
+            .and_then(|batch| {
+                check_table("theta", batch.theta.view(), n, d)?;
+                check_table("x", batch.x.view(), n, c)?;
+                Ok(Rows {
+                    theta: theta_scaling.standardize(batch.theta.view()),
+                    x: x_scaling.standardize(batch.x.view()),
+                })
+            });
         let failed = rows.is_err();
         if sender.send(rows).is_err() || failed {
             return;

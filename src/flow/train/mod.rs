@@ -128,7 +128,9 @@ impl Trainer {
         let network = Network::new(flow)?;
         let (theta_scaling, x_scaling, constant) = data::scalings(&config, &network.config, data)?;
         let notes = constant.iter().map(|column| {
-            format!("feature {column} is constant in the training set: it carries no information and is read as 0")
+            format!(
+                "feature {column} is constant in the training set: it carries no information and is read as 0"
+            )
         });
         let weights = network.initial_weights(config.seed);
         Ok(Self {
@@ -178,7 +180,10 @@ impl Trainer {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         if self.position.skipped_steps > 0 {
-            notes.push(format!("{} steps with a loss that is not finite were left out", self.position.skipped_steps));
+            notes.push(format!(
+                "{} steps with a loss that is not finite were left out",
+                self.position.skipped_steps
+            ));
         }
         notes
     }
@@ -257,7 +262,8 @@ impl Trainer {
     ) -> Result<Stop, TrainError> {
         let mut objective = Objective::new(&self.network);
         let mut rows = Rows::default();
-        let (started, seconds_before, steps_before) = (Instant::now(), self.position.seconds, self.position.step);
+        let (started, seconds_before, steps_before) =
+            (Instant::now(), self.position.seconds, self.position.step);
         let mut last_report = Instant::now();
         loop {
             self.position.seconds = seconds_before + started.elapsed().as_secs_f64();
@@ -275,14 +281,20 @@ impl Trainer {
                 return Ok(Stop::Cancelled);
             }
             feed.batch(self.position.step, prepared.steps_per_epoch, &mut rows)?;
-            let loss = objective.evaluate(&self.network, &mut self.weights, &rows.theta, &rows.x);
+            let loss = objective.evaluate(&self.network, &self.weights, &rows.theta, &rows.x);
             let norm = sum_of_squares(objective.gradient()).sqrt();
             let lr = self.config.optimizer.lr
                 * self.position.lr_factor
                 * self.config.schedule.factor(self.position.step, done);
             if loss.is_finite() && norm.is_finite() {
                 let clip = self.config.clip_norm.map_or(1.0, |limit| (limit / norm.max(1e-30)).min(1.0));
-                self.moments.update(&self.config.optimizer, lr, clip, objective.gradient(), &mut self.weights);
+                self.moments.update(
+                    &self.config.optimizer,
+                    lr,
+                    clip,
+                    objective.gradient(),
+                    &mut self.weights,
+                );
                 self.position.bad_steps = 0;
                 self.position.epoch_sum -= loss;
                 self.position.epoch_steps += 1;
@@ -298,7 +310,13 @@ impl Trainer {
                 last_report = Instant::now();
                 progress.report(Event::Advanced { done: self.position.step });
                 let seconds = started.elapsed().as_secs_f64();
-                self.report(None, lr, (self.position.step - steps_before) as f64 / seconds, prepared, progress);
+                self.report(
+                    None,
+                    lr,
+                    (self.position.step - steps_before) as f64 / seconds,
+                    prepared,
+                    progress,
+                );
             }
             if self.position.step.is_multiple_of(prepared.steps_per_epoch) {
                 self.position.seconds = seconds_before + started.elapsed().as_secs_f64();
@@ -320,7 +338,8 @@ impl Trainer {
     ) {
         let last = self.history.last();
         let train_ln_prob = if self.position.epoch_steps > 0 {
-            self.position.epoch_sum / self.position.epoch_steps as f64 - f64::from(self.theta_scaling.ln_volume())
+            self.position.epoch_sum / self.position.epoch_steps as f64
+                - f64::from(self.theta_scaling.ln_volume())
         } else {
             last.map_or(f64::NAN, |record| record.train_ln_prob)
         };
@@ -398,7 +417,8 @@ impl Trainer {
         {
             position.lr_factor *= factor;
             position.plateau = 0;
-            let note = format!("learning rate lowered to {:.1e}", self.config.optimizer.lr * position.lr_factor);
+            let note =
+                format!("learning rate lowered to {:.1e}", self.config.optimizer.lr * position.lr_factor);
             progress.report(Event::Note(note));
         }
         Ok(())
@@ -420,8 +440,11 @@ impl Trainer {
         self.moments = Moments::zero(self.weights.len());
         self.position.lr_factor *= 0.5;
         self.position.bad_steps = 0;
-        let recovery =
-            Recovery { step: self.position.step, reason: reason.to_owned(), lr_factor: self.position.lr_factor };
+        let recovery = Recovery {
+            step: self.position.step,
+            reason: reason.to_owned(),
+            lr_factor: self.position.lr_factor,
+        };
         progress.report(Event::Note(format!(
             "step {}: {reason}; back to the best weights at half the learning rate",
             recovery.step

@@ -14,7 +14,7 @@ impl Objective {
     }
 
     /// Mean negative log density of a batch; its gradient is in [`Self::gradient`] afterwards.
-    pub fn evaluate(&mut self, network: &Network, weights: &mut Vec<f32>, theta: &[f32], x: &[f32]) -> f64 {
+    pub fn evaluate(&mut self, network: &Network, weights: &[f32], theta: &[f32], x: &[f32]) -> f64 {
         network.loss_and_gradient(weights, theta, x, &mut self.lanes, &mut self.gradient)
     }
 

@@ -48,7 +48,14 @@ impl Moments {
     }
 
     /// One update with learning rate `lr` and the gradient times `clip`.
-    pub fn update(&mut self, optimizer: &Optimizer, lr: f64, clip: f64, gradient: &[f32], weights: &mut [f32]) {
+    pub fn update(
+        &mut self,
+        optimizer: &Optimizer,
+        lr: f64,
+        clip: f64,
+        gradient: &[f32],
+        weights: &mut [f32],
+    ) {
         self.steps += 1;
         let t = self.steps.min(i32::MAX as u64) as i32;
         let step = Step {

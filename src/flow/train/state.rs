@@ -35,15 +35,12 @@ impl Trainer {
             recoveries: self.recoveries.clone(),
             notes: self.notes.clone(),
         };
-        let header =
-            serde_json::to_value(header).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+        let header = serde_json::to_value(header)
+            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
         let mut tensors = weight_tensors(&self.network.layout, &self.weights, "now.");
         tensors.extend(weight_tensors(&self.network.layout, &self.best, "best."));
-        let moment = |name: &str, values| Tensor {
-            name: name.to_owned(),
-            shape: vec![self.weights.len()],
-            values,
-        };
+        let moment =
+            |name: &str, values| Tensor { name: name.to_owned(), shape: vec![self.weights.len()], values };
         tensors.push(moment("adam.first", self.moments.first.as_slice()));
         tensors.push(moment("adam.second", self.moments.second.as_slice()));
         tensors.extend(scaling_tensors("theta", &self.theta_scaling));
@@ -54,8 +51,8 @@ impl Trainer {
     /// Errors with what is wrong where `bytes` are not a training run of this program, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let (header, mut tensors) = read(FORMAT, bytes)?;
-        let header: Header =
-            serde_json::from_value(header).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+        let header: Header = serde_json::from_value(header)
+            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
         let network = Network::new(header.flow)?;
         let weights = take_weights(&network.layout, &mut tensors, "now.")?;
         let best = take_weights(&network.layout, &mut tensors, "best.")?;

@@ -49,7 +49,9 @@ fn same(a: &Trainer, b: &Trainer) {
     assert_eq!(a.best, b.best);
     assert_eq!(a.moments, b.moments);
     assert_eq!(a.position.best_ln_prob, b.position.best_ln_prob);
-    let scores = |t: &Trainer| t.history.iter().map(|r| (r.step, r.train_ln_prob, r.validation_ln_prob)).collect::<Vec<_>>();
+    let scores = |t: &Trainer| {
+        t.history.iter().map(|r| (r.step, r.train_ln_prob, r.validation_ln_prob)).collect::<Vec<_>>()
+    };
     assert_eq!(scores(a), scores(b));
 }
 
@@ -61,7 +63,9 @@ fn stopping_and_resuming_changes_nothing() {
     let memory = Data::Memory { theta: table.theta.view(), x: table.x.view() };
     let stream = Data::Stream { source: &toy, validation: &validation, threads: 2 };
     for data in [&memory, &stream] {
-        for schedule in [Schedule::Cosine { warmup: 5 }, Schedule::Plateau { warmup: 5, factor: 0.5, patience: 1 }] {
+        for schedule in
+            [Schedule::Cosine { warmup: 5 }, Schedule::Plateau { warmup: 5, factor: 0.5, patience: 1 }]
+        {
             let config = TrainConfig { schedule, steps_per_epoch: 11, ..quick(53) };
             let mut whole = Trainer::new(small(toy), config.clone(), data).expect("a good setup");
             assert_eq!(whole.run(data, &Silent).expect("no failure"), Stop::Limit);
@@ -86,7 +90,8 @@ fn training_does_not_depend_on_the_thread_count() {
     let validation = toy.simulate(3, 1, 300);
     let train = |threads| {
         let data = Data::Stream { source: &toy, validation: &validation, threads };
-        let mut trainer = Trainer::new(small(toy), TrainConfig { batch: 300, ..quick(20) }, &data).expect("a good setup");
+        let mut trainer =
+            Trainer::new(small(toy), TrainConfig { batch: 300, ..quick(20) }, &data).expect("a good setup");
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         pool.install(|| trainer.run(&data, &Silent)).expect("no failure");
         trainer
@@ -119,7 +124,9 @@ fn accuracy(toy: Toy, flow: &ConditionalFlow, n: usize) -> f64 {
             table.rows().into_iter().map(row).collect::<Vec<_>>()
         };
         let ln_q_exact = conditioned.ln_prob(exact.view()).expect("finite");
-        let pairs = |p: Vec<f64>, q: &ndarray::Array1<f32>| p.into_iter().zip(q.iter().map(|v| f64::from(*v))).collect::<Vec<_>>();
+        let pairs = |p: Vec<f64>, q: &ndarray::Array1<f32>| {
+            p.into_iter().zip(q.iter().map(|v| f64::from(*v))).collect::<Vec<_>>()
+        };
         sum += best_classifier_accuracy(&pairs(truth(&exact), &ln_q_exact), &pairs(truth(&draws), &ln_q));
     }
     sum / observed.nrows() as f64
@@ -138,7 +145,11 @@ fn known_answers_within_a_classifier_accuracy_of_0_52() {
             conditioner: Conditioner::Residual { width: 64, blocks: 2 },
             ..FlowConfig::nsf(toy.n_param(), toy.n_feature())
         };
-        let train = TrainConfig { batch: 1000, optimizer: Optimizer { lr: 3e-3, ..Optimizer::default() }, ..quick(6000) };
+        let train = TrainConfig {
+            batch: 1000,
+            optimizer: Optimizer { lr: 3e-3, ..Optimizer::default() },
+            ..quick(6000)
+        };
         let mut trainer = Trainer::new(flow, train, &data).expect("a good setup");
         trainer.run(&data, &Silent).expect("no failure");
         let flow = trainer.flow(FlowInfo::default()).expect("finite weights");
