@@ -4,7 +4,7 @@
 //! mass is four products and its metallicity two. Slots are lanes: all loops over them vectorise.
 
 use super::SedModel;
-use super::sfh::{N_EDGES, Z_ABS_RANGE, edge_gyr, metallicity};
+use super::sfh::{N_EDGES, Z_ABS_RANGE, edge_gyr};
 use crate::vmath;
 
 /// Lanes for the bins: [`N_EDGES`] at most are in use.
@@ -16,6 +16,8 @@ type Slots = [f32; N_SLOTS];
 #[derive(Debug, Clone)]
 pub struct Bins {
     edges_gyr: [f64; N_EDGES],
+    /// Middles of the bins, Gyr.
+    middles_gyr: [f64; N_EDGES - 1],
     whole: Epoch,
     /// Logarithms of the grid's metallicities and the inverse widths between them, `[n_met - 1]`.
     ln_z: Vec<f32>,
@@ -33,8 +35,8 @@ pub struct Epoch {
     formed: [Slots; 4],
     /// Metallicity-history bases at the bins' middles.
     zh: [Slots; 2],
-    /// Middles of the bins, Gyr.
-    pub age_gyr: Slots,
+    /// Middle of the last bin, Gyr.
+    pub last_age_gyr: f64,
     /// Mass each SFH basis forms in all bins.
     total: [f64; 4],
 }
@@ -65,7 +67,7 @@ impl Bins {
             n_bins: N_EDGES - 1,
             formed: [[0.0; N_SLOTS]; 4],
             zh: [[0.0; N_SLOTS]; 2],
-            age_gyr: [0.0; N_SLOTS],
+            last_age_gyr: 0.0,
             total: bases.formed(edges_gyr[N_EDGES - 1]),
         };
         for k in 0..N_EDGES - 1 {
@@ -74,6 +76,7 @@ impl Bins {
         let ln_z = model.axes().ln_z();
         Self {
             edges_gyr,
+            middles_gyr: std::array::from_fn(|k| 0.5 * (edges_gyr[k] + edges_gyr[k + 1])),
             whole,
             ln_z: ln_z.iter().map(|&z| z as f32).collect(),
             per_width: ln_z.windows(2).map(|z| (1.0 / (z[1] - z[0])) as f32).collect(),
@@ -98,6 +101,16 @@ impl Bins {
     pub fn bin(&self, epoch: &Epoch, lookback_gyr: f64) -> usize {
         let below = self.edges_gyr.partition_point(|&t| t <= lookback_gyr);
         below.clamp(1, epoch.n_bins) - 1
+    }
+
+    /// Middles of the bins before the age of the universe cuts them, Gyr.
+    pub fn middles_gyr(&self) -> &[f64] {
+        &self.middles_gyr
+    }
+
+    /// How many of the first `n` bins lie, by their middles, within their birth clouds.
+    pub fn n_young(&self, n: usize, birth_cloud_age_gyr: f64) -> usize {
+        self.middles_gyr[..n].partition_point(|&age| age < birth_cloud_age_gyr)
     }
 
     /// Place of a metallicity on the grid's axis.
@@ -144,13 +157,13 @@ impl Epoch {
         let (before, after) = (bases.formed(from_gyr), bases.formed(to_gyr));
         let age_gyr = 0.5 * (from_gyr + to_gyr);
         let zh = bases.zh(age_gyr);
-        for i in 0..4 {
-            self.formed[i][k] = (after[i] - before[i]) as f32;
+        for (i, slots) in self.formed.iter_mut().enumerate() {
+            slots[k] = (after[i] - before[i]) as f32;
         }
-        for i in 0..2 {
-            self.zh[i][k] = zh[i] as f32;
+        for (slots, value) in self.zh.iter_mut().zip(zh) {
+            slots[k] = value as f32;
         }
-        self.age_gyr[k] = age_gyr as f32;
+        self.last_age_gyr = age_gyr;
     }
 
     /// Mass formed by each SFH basis within `window_gyr`, and in all; the bin that holds the window's end
@@ -173,14 +186,12 @@ impl Epoch {
     }
 
     /// Mass of each SFH basis times age, summed over the bins, Gyr.
-    pub fn mass_age(&self) -> [f64; 4] {
+    pub fn mass_age(&self, bins: &Bins) -> [f64; 4] {
+        let last = self.n_bins - 1;
         self.formed.map(|formed| {
-            formed.iter().zip(&self.age_gyr).map(|(m, t)| f64::from(*m) * f64::from(*t)).sum()
+            let fixed: f64 =
+                formed[..last].iter().zip(&bins.middles_gyr).map(|(&mass, age)| f64::from(mass) * age).sum();
+            fixed + f64::from(formed[last]) * self.last_age_gyr
         })
     }
-}
-
-/// Metallicity of a burst where it forms.
-pub fn burst_metallicity(model: &SedModel, gamma: &[f64; 2], tburst_gyr: f64) -> f64 {
-    metallicity(gamma, model.bases().zh(tburst_gyr))
 }

@@ -80,13 +80,18 @@ impl SedModel {
 
     /// Share of a population's formed mass that is still in living stars and remnants.
     pub fn living_fraction(&self, age_gyr: f64, z_abs: f64) -> f64 {
-        let (age, met) = (self.axes().age(age_gyr), self.axes().metallicity(z_abs));
+        let met = self.axes().metallicity(z_abs);
+        let (lower, upper) =
+            (self.living_fraction_of(met.lower, age_gyr), self.living_fraction_of(met.upper, age_gyr));
+        lower + met.fraction * (upper - lower)
+    }
+
+    /// [`Self::living_fraction`] at one of the grid's metallicities.
+    pub(super) fn living_fraction_of(&self, met: usize, age_gyr: f64) -> f64 {
+        let age = self.axes().age(age_gyr);
         let n_age = self.grid().age_yr.len();
-        let at = |met: usize| {
-            let row = &self.grid().living_mass[met * n_age..][..n_age];
-            row[age.lower] + age.fraction * (row[age.upper] - row[age.lower])
-        };
-        at(met.lower) + met.fraction * (at(met.upper) - at(met.lower))
+        let row = &self.grid().living_mass[met * n_age..][..n_age];
+        row[age.lower] + age.fraction * (row[age.upper] - row[age.lower])
     }
 }
 

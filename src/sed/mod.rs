@@ -5,14 +5,18 @@
 //! components ([`dust`]). Two paths give one result: [`SedModel::spectrum`] at full resolution, and
 //! [`PhotTable`] for photometry alone.
 
+mod bins;
 pub mod derived;
+mod derived_table;
 pub mod dust;
+mod evaluate;
 pub mod interp;
 pub mod nodes;
 pub mod params;
 pub mod photometry;
 pub mod sfh;
 pub mod spectrum;
+mod table;
 
 use std::sync::Arc;
 
@@ -24,10 +28,14 @@ use crate::hash::ContentHash;
 use crate::ssp::SspGrid;
 
 pub use derived::{DERIVED_NAMES, Derived, N_DERIVED};
+pub use derived_table::{DerivedAt, DerivedTable};
+pub use evaluate::{OneRedshift, Scratch};
+pub use nodes::DustRange;
 pub use params::{Galaxy, N_PARAM, PARAM_NAMES, ParamError, Theta};
 pub use photometry::BandWeights;
 pub use sfh::{Bases, History, Population};
 pub use spectrum::Spectrum;
+pub use table::{PhotOptions, PhotTable};
 
 use interp::Axes;
 
@@ -50,6 +58,8 @@ pub enum SedError {
         band_aa.0, band_aa.1, grid_aa.0, grid_aa.1
     )]
     Coverage { band: String, band_aa: (f64, f64), zred: f64, grid_aa: (f64, f64) },
+    #[error("redshift {found} is outside the table's {from} to {to}")]
+    OutsideTable { found: f64, from: f64, to: f64 },
     #[error(
         "wavelength {row} of the new grid is {found} A after {previous} A: expected ascending and positive"
     )]
@@ -190,3 +200,6 @@ impl SedModel {
         self.grid.origin.lsun_erg_s / (4.0 * std::f64::consts::PI * distance_cm * distance_cm)
     }
 }
+
+#[cfg(test)]
+mod tests;
