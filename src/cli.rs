@@ -51,6 +51,8 @@ pub enum Command {
     Check(commands::check::CheckArgs),
     /// Print a shell's completion script
     Completions(commands::completions::CompletionsArgs),
+    /// Make a catalog of 1,000 real galaxies with the shipped model: where to begin
+    Demo(commands::demo::DemoArgs),
     /// Bandpass curves: list, show, check, convert
     #[command(subcommand)]
     Filter(commands::filter::FilterCommand),
@@ -58,6 +60,8 @@ pub enum Command {
     Galaxies(commands::galaxies::GalaxiesArgs),
     /// Remove products that nothing refers to; says what it would remove unless told --yes
     Gc(commands::gc::GcArgs),
+    /// Draw the posterior of every selected galaxy
+    Infer(commands::infer::InferArgs),
     /// Read galaxies of a survey from tables into the catalog
     Ingest(commands::ingest::IngestArgs),
     /// Make an empty catalog
@@ -66,10 +70,23 @@ pub enum Command {
     Layouts(commands::ingest::LayoutsArgs),
     /// List the runs, newest first
     Log(commands::log::LogArgs),
+    /// Errors of a survey: fit, plot, show
+    #[command(subcommand)]
+    Noise(commands::noise::NoiseCommand),
+    /// Figures: corner, sed, sfh, training
+    #[command(subcommand)]
+    Plot(commands::plot::PlotCommand),
+    /// The prior: show, set
+    #[command(subcommand)]
+    Prior(commands::prior::PriorCommand),
     /// Ask the catalog in SQL, for reading only
     Query(commands::query::QueryArgs),
     /// Show a run, survey, galaxy or product
     Show(commands::show::ShowArgs),
+    /// Simulate galaxies for training
+    Simulate(commands::simulate::SimulateArgs),
+    /// Train a flow on simulations
+    Train(commands::train::TrainArgs),
     /// Walk from a thing back to the files and seeds it was made from
     Why(commands::why::WhyArgs),
 }
@@ -109,15 +126,22 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Bench(command) => commands::bench::run(command, context),
         Command::Check(args) => commands::check::run(args, context),
         Command::Completions(args) => commands::completions::run(args, context),
+        Command::Demo(args) => commands::demo::run(args, context),
         Command::Filter(command) => commands::filter::run(command, context),
         Command::Galaxies(args) => commands::galaxies::run(args, context),
         Command::Gc(args) => commands::gc::run(args, context),
+        Command::Infer(args) => commands::infer::run(args, context),
         Command::Ingest(args) => commands::ingest::run(args, context),
         Command::Init(args) => commands::init::run(args, context),
         Command::Layouts(args) => commands::ingest::layouts(args, context),
         Command::Log(args) => commands::log::run(args, context),
+        Command::Noise(command) => commands::noise::run(command, context),
+        Command::Plot(command) => commands::plot::run(command, context),
+        Command::Prior(command) => commands::prior::run(command, context),
         Command::Query(args) => commands::query::run(args, context),
         Command::Show(args) => commands::show::run(args, context),
+        Command::Simulate(args) => commands::simulate::run(args, context),
+        Command::Train(args) => commands::train::run(args, context),
         Command::Why(args) => commands::why::run(args, context),
     }
 }

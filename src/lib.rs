@@ -34,12 +34,18 @@ pub mod simulate;
 // density estimation: f32
 pub mod flow;
 
+// inference
+pub mod infer;
+
 // storage
 pub mod galaxy;
 pub mod store;
 
 // figures
 pub mod plot;
+
+// files for other programs
+pub mod npz;
 
 // tables of surveys, in
 pub mod tables;

@@ -58,6 +58,24 @@ pub struct IngestArgs {
 }
 
 impl IngestArgs {
+    /// One file, everything else as it is found.
+    pub fn of_file(file: PathBuf) -> Self {
+        Self {
+            files: vec![file],
+            layout: None,
+            survey: None,
+            cuts: vec![],
+            cut_bands: None,
+            extinction: None,
+            table: None,
+            delimiter: None,
+            dry_run: false,
+            json: false,
+            show: 10,
+            batch: 20_000,
+        }
+    }
+
     fn read_options(&self) -> ReadOptions {
         ReadOptions { table: self.table.clone(), delimiter: self.delimiter }
     }

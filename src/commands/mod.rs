@@ -8,15 +8,25 @@ use crate::store::{Mode, Store, StoreError};
 pub mod bench;
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod filter;
 pub mod galaxies;
 pub mod gc;
+pub mod infer;
 pub mod ingest;
 pub mod init;
 pub mod listen;
 pub mod log;
+pub mod noise;
+pub mod pack;
+pub mod parquet_out;
+pub mod plot;
+pub mod prior;
 pub mod query;
+pub mod setup;
 pub mod show;
+pub mod simulate;
+pub mod train;
 pub mod why;
 
 /// What every command is given besides its own options.

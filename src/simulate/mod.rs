@@ -16,11 +16,14 @@ use crate::features::{FeatureError, FeatureSpec, MAX_BANDS};
 use crate::noise::{NoiseModel, NoiseSampler, Rejection, Rejections};
 use crate::prior::{N_PARAM, Prior};
 use crate::rng::Streams;
+use crate::sed::{PhotTable, Scratch};
 
 pub use subsample::{SubsampleError, Subsampler};
 
 /// Rows made by one thread at a time.
 const BLOCK: usize = 512;
+/// A galaxy at redshift 0 has no distance; this is 4 kpc away.
+const ZRED_MIN: f64 = 1e-6;
 /// Draws tried for one row before giving up.
 const MAX_ATTEMPTS: u32 = 100_000;
 
@@ -53,6 +56,24 @@ pub trait Photometry: Sync {
 
     /// Writes nanomaggies to `out` `[n_band]`; NaN where the model has no answer.
     fn nanomaggies(&self, theta: &[f64; N_PARAM], zred: f64, scratch: &mut Self::Scratch, out: &mut [f64]);
+}
+
+impl Photometry for PhotTable {
+    type Scratch = Scratch;
+
+    fn n_bands(&self) -> usize {
+        PhotTable::n_bands(self)
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::default()
+    }
+
+    fn nanomaggies(&self, theta: &[f64; N_PARAM], zred: f64, scratch: &mut Scratch, out: &mut [f64]) {
+        if PhotTable::nanomaggies(self, theta, zred, scratch, out).is_err() {
+            out.fill(f64::NAN);
+        }
+    }
 }
 
 /// What of a simulation is not prior, SED model or noise; stored with every training set.
@@ -220,7 +241,9 @@ impl<'a, P: Photometry> Simulator<'a, P> {
                 // What is stored is f32; the fluxes belong to the stored values.
                 u.iter_mut().for_each(|u| *u = f64::from(*u as f32));
                 let theta = self.prior.theta(&u);
+                let (nearest, furthest) = self.prior.zred_support();
                 let zred = f64::from(self.prior.draw_zred(&mut rng) as f32);
+                let zred = zred.clamp(nearest.max(ZRED_MIN), furthest);
                 self.photometry.nanomaggies(&theta, zred, scratch, &mut flux);
                 match self.noise.draw(&flux, &mut rng, &mut noisy, &mut sigma) {
                     Ok(()) => break (theta, zred),

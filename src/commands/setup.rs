@@ -1,0 +1,267 @@
+//! What several commands need first: the SED model, filters, priors, noise models and checkpoints by name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use crate::filters::{self, Filter};
+use crate::hash::ContentHash;
+use crate::infer::{self, Npe};
+use crate::noise::NoiseModel;
+use crate::prior::Prior;
+use crate::sed::{BIRTH_CLOUD_AGE_GYR, DerivedTable, SedModel};
+use crate::ssp::SspGrid;
+use crate::store::{
+    BandSetId, BandSpec, CheckpointId, CheckpointKind, CheckpointSpec, FilterCurve, NoiseModelId, PriorId,
+    RunId, SedModelId, SspGridSpec, Store,
+};
+
+/// Name of the prior, noise model and band order that come with the program.
+pub const DEFAULT: &str = "default";
+
+/// Photometry that the shipped noise model and checkpoint are for.
+pub const DEFAULT_BANDS: [&str; 5] = ["sdss2010-u", "sdss2010-g", "sdss2010-r", "sdss2010-i", "sdss2010-z"];
+
+/// The SED model on the shipped grid.
+pub fn sed_model(birth_cloud_age_gyr: Option<f64>) -> anyhow::Result<SedModel> {
+    let model = SedModel::new(Arc::new(SspGrid::shipped()?));
+    let age = birth_cloud_age_gyr.unwrap_or(BIRTH_CLOUD_AGE_GYR);
+    Ok(model.with_birth_cloud_age(age)?)
+}
+
+/// The shipped filters of these names.
+pub fn shipped_filters<S: AsRef<str>>(names: &[S]) -> anyhow::Result<Vec<Filter>> {
+    names.iter().map(|name| Ok(filters::shipped(name.as_ref())?)).collect()
+}
+
+/// Registers the model in the catalog.
+pub fn register_model(store: &mut Store, run: RunId, model: &SedModel) -> anyhow::Result<SedModelId> {
+    let grid = model.grid();
+    let origin = &grid.origin;
+    let grid_id = store.put_ssp_grid(
+        run,
+        &SspGridSpec {
+            hash: grid.hash,
+            name: &origin.name,
+            imf: &origin.imf,
+            isochrones: &origin.isochrones,
+            library: &origin.library,
+            lsun_erg_s: origin.lsun_erg_s,
+            bytes: None,
+        },
+    )?;
+    let definition = json!({
+        "model": "provabgs",
+        "ssp_grid": grid.hash,
+        "bases": model.bases().hash(),
+        "cosmology": "Planck 2013",
+        "birth_cloud_age_gyr": model.birth_cloud_age_gyr(),
+    });
+    Ok(store.put_sed_model(run, "provabgs", model.hash(), grid_id, &definition)?)
+}
+
+/// Registers filters as an ordered band set.
+pub fn register_bands(store: &mut Store, run: RunId, filters: &[Filter]) -> anyhow::Result<BandSetId> {
+    let mut bands = Vec::new();
+    for filter in filters {
+        let curve = FilterCurve {
+            hash: filter.hash(),
+            name: filter.name(),
+            wave_pivot_aa: filter.pivot_aa(),
+            wave_aa: filter.wave_aa(),
+            response: filter.response(),
+        };
+        let id = store.put_filter(run, &curve)?;
+        let name = crate::features::short_band(filter.name()).to_owned();
+        bands.push(BandSpec { name, filter: Some((id, filter.hash())), ucd: None });
+    }
+    let name: Vec<&str> = filters.iter().map(Filter::name).collect();
+    Ok(store.put_band_set(run, &name.join(" "), &bands)?)
+}
+
+/// A prior by name: `default`, a name in the catalog, or a JSON file.
+pub fn prior(store: Option<&Store>, name: &str) -> anyhow::Result<Prior> {
+    if let Some(store) = store
+        && let Some(id) = store.find_prior(name)?
+    {
+        return Ok(store.prior(id)?.1);
+    }
+    if name == DEFAULT {
+        return Ok(Prior::default());
+    }
+    let path = Path::new(name);
+    if path.is_file() {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        return Prior::from_json(&text).with_context(|| name.to_owned());
+    }
+    bail!("no prior `{name}`: expected `{DEFAULT}`, a name given with `prior set`, or a JSON file")
+}
+
+/// A noise model by name: `nsa` or `default` for the shipped one, a name in the catalog, or a JSON file.
+pub fn noise(store: Option<&Store>, name: &str) -> anyhow::Result<NoiseModel> {
+    if let Some(store) = store
+        && let Some(id) = store.find_noise_model(name)?
+    {
+        return Ok(store.noise_model(id)?.1);
+    }
+    let shipped = NoiseModel::shipped()?;
+    if name == DEFAULT || name == shipped.name {
+        return Ok(shipped);
+    }
+    let path = Path::new(name);
+    if path.is_file() {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        return NoiseModel::from_json(&text).with_context(|| name.to_owned());
+    }
+    bail!(
+        "no noise model `{name}`: expected `{}` (shipped), a name given with `noise fit`, or a JSON file",
+        shipped.name
+    )
+}
+
+pub fn register_prior(store: &mut Store, run: RunId, name: &str, prior: &Prior) -> anyhow::Result<PriorId> {
+    let name = if prior.spec() == Prior::default().spec() { DEFAULT } else { name };
+    Ok(store.put_prior(run, name, prior)?)
+}
+
+/// A checkpoint with its place in the catalog and everything registered that it depends on.
+pub struct Loaded {
+    pub npe: Npe,
+    pub id: CheckpointId,
+    pub name: String,
+    pub hash: ContentHash,
+    pub model: SedModel,
+    pub derived: DerivedTable,
+    pub sed_model: SedModelId,
+    pub prior: PriorId,
+    pub filters: Vec<Filter>,
+}
+
+/// A checkpoint by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a file,
+/// which is then added to the catalog.
+pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<Loaded> {
+    let known = store.checkpoints()?;
+    let in_catalog = known
+        .iter()
+        .any(|c| c.name.as_deref() == Some(name) || name.len() >= 4 && c.hash.to_string().starts_with(name));
+    let (npe, bytes, label) = if in_catalog {
+        let checkpoint = store.find_checkpoint(name)?;
+        let bytes = store.checkpoint_data(checkpoint.id)?;
+        let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {name}"))?;
+        (npe, bytes, checkpoint.name.unwrap_or_else(|| checkpoint.hash.short()))
+    } else if name == infer::SHIPPED_NAME {
+        let bytes = infer::shipped_bytes().to_vec();
+        (Npe::shipped().context("the shipped checkpoint")?, bytes, name.to_owned())
+    } else if Path::new(name).is_file() {
+        let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"))?;
+        let npe = Npe::from_bytes(&bytes).with_context(|| name.to_owned())?;
+        let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy().into_owned());
+        (npe, bytes, stem)
+    } else {
+        let names: Vec<String> = known.iter().filter_map(|c| c.name.clone()).collect();
+        bail!(
+            "no checkpoint `{name}`: expected a name in the catalog ({}), `{}` (shipped), or a file",
+            if names.is_empty() { "none yet".to_owned() } else { names.join(", ") },
+            infer::SHIPPED_NAME
+        );
+    };
+    let filters = shipped_filters(npe.bands())?;
+    for (filter, expected) in filters.iter().zip(&npe.card().filters) {
+        if filter.hash() != *expected {
+            bail!(
+                "checkpoint {label} was trained with another curve of {}: expected {}, found {}",
+                filter.name(),
+                expected.short(),
+                filter.hash().short()
+            );
+        }
+    }
+    let model = sed_model(Some(npe.card().birth_cloud_age_gyr))?;
+    if model.hash() != npe.card().sed_model {
+        bail!(
+            "checkpoint {label} was trained with another SED model: expected {}, this program has {}",
+            npe.card().sed_model.short(),
+            model.hash().short()
+        );
+    }
+    let sed_model = register_model(store, run, &model)?;
+    let prior = register_prior(store, run, &label, npe.prior())?;
+    let noise_model = store.put_noise_model(run, &npe.card().noise)?;
+    let id = register_checkpoint(
+        store,
+        run,
+        &npe,
+        &bytes,
+        Registered { name: Some(&label), sed_model, prior, noise_model, training: None },
+        &filters,
+    )?;
+    Ok(Loaded {
+        npe,
+        id,
+        name: label,
+        hash: ContentHash::of_bytes(&bytes),
+        derived: DerivedTable::new(&model),
+        model,
+        sed_model,
+        prior,
+        filters,
+    })
+}
+
+/// What a checkpoint row points to.
+pub struct Registered<'a> {
+    pub name: Option<&'a str>,
+    pub sed_model: SedModelId,
+    pub prior: PriorId,
+    pub noise_model: NoiseModelId,
+    pub training: Option<crate::store::TrainingId>,
+}
+
+/// Keeps a checkpoint's bytes in the catalog; the same bytes are kept once.
+pub fn register_checkpoint(
+    store: &mut Store,
+    run: RunId,
+    npe: &Npe,
+    bytes: &[u8],
+    with: Registered,
+    filters: &[Filter],
+) -> anyhow::Result<CheckpointId> {
+    let band_set = register_bands(store, run, filters)?;
+    let flow = npe.flow();
+    let card = npe.card();
+    let config = json!({
+        "flow": flow.config(),
+        "features": card.features,
+        "support": { "zred": card.support.zred, "colors": card.support.colors },
+        "training": card.training,
+    });
+    Ok(store.put_checkpoint(
+        run,
+        &CheckpointSpec {
+            name: with.name,
+            kind: CheckpointKind::Npe,
+            architecture: flow.config().name(),
+            config: &config,
+            training: with.training,
+            sed_model: with.sed_model,
+            prior: with.prior,
+            noise_model: Some(with.noise_model),
+            band_set,
+            n_weights: flow.n_weights() as u64,
+            valid_ln_prob: card.training["validation_ln_prob"].as_f64(),
+            data: bytes,
+        },
+    )?)
+}
+
+/// Opens the catalog for writing; one that does not exist is a sentence, not a new file.
+pub fn open(path: &Path) -> anyhow::Result<Store> {
+    Ok(Store::open(path, crate::store::Mode::Write)?)
+}
+
+/// Opens the catalog if there is one.
+pub fn open_if_there(path: &Path) -> anyhow::Result<Option<Store>> {
+    if path.exists() { Ok(Some(Store::open(path, crate::store::Mode::Read)?)) } else { Ok(None) }
+}
