@@ -12,7 +12,7 @@ use crate::galaxy::phot_flag;
 use crate::ingest::map::{ColumnMap, CutFile, Extinction};
 use crate::ingest::plan::{ExtinctionPlan, Plan};
 use crate::ingest::survey::{Range, Report, survey};
-use crate::ingest::{self, Job, Source, Summary, layouts};
+use crate::ingest::{self, Job, SDSS_SAMPLE, Source, Summary, layouts};
 use crate::progress::Progress;
 use crate::store::{Mode, RunSpec, RunState, Store, ingest_hash};
 use crate::tables::{self, ReadOptions, Table, shorten};
@@ -20,8 +20,11 @@ use crate::tables::{self, ReadOptions, Table, shorten};
 #[derive(Debug, clap::Args)]
 pub struct IngestArgs {
     /// FITS, CSV, TSV, ECSV, VOTable or Parquet files
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "sample", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Ingest the shipped sample: 1,000 galaxies of the SDSS
+    #[arg(long, conflicts_with = "files")]
+    sample: bool,
     /// Built-in layout (`sedflow layouts`) or column map [default: found from the columns]
     #[arg(long, value_name = "NAME|FILE.toml")]
     layout: Option<String>,
@@ -118,20 +121,51 @@ fn layout_names() -> String {
 
 pub fn run(args: IngestArgs, context: &Context) -> anyhow::Result<Outcome> {
     let terminal = Terminal::new(context.quiet);
+    if args.sample {
+        return with_sample(|file| ingest_one(file, SAMPLE_NAME, &args, context, &terminal));
+    }
     let mut outcome = Outcome::Done;
     for file in &args.files {
-        let ended = if args.dry_run {
-            dry_run(file, &args, context, &terminal)
-        } else {
-            ingest_file(file, &args, context, &terminal)
-        };
-        match ended.with_context(|| file.display().to_string())? {
+        let name = file.display().to_string();
+        match ingest_one(file, &name, &args, context, &terminal).with_context(|| name.clone())? {
             Outcome::Done => {}
             Outcome::SomeRejected => outcome = Outcome::SomeRejected,
             Outcome::Interrupted => return Ok(Outcome::Interrupted),
         }
     }
     Ok(outcome)
+}
+
+fn ingest_one(
+    file: &Path,
+    name: &str,
+    args: &IngestArgs,
+    context: &Context,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
+    if args.dry_run {
+        dry_run(file, name, args, progress)
+    } else {
+        ingest_file(file, name, args, context, progress)
+    }
+}
+
+/// What the catalog calls the shipped sample.
+pub const SAMPLE_NAME: &str = "sdss_1000.fits (shipped with sedflow)";
+
+/// Puts the shipped sample into a file of its own, so that it is read as any other, and removes it afterwards.
+pub fn with_sample<T>(work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let path = std::env::temp_dir().join(format!("sedflow-sample-{}.fits", std::process::id()));
+    let written = std::fs::File::create_new(&path).and_then(|mut file| file.write_all(SDSS_SAMPLE));
+    let result = match written {
+        Ok(()) => work(&path),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot write the sample to {}", path.display()));
+        }
+    };
+    // Left behind it would only take space.
+    let _ = std::fs::remove_file(&path);
+    result
 }
 
 /// Opens the table and finds what its columns mean.
@@ -205,6 +239,7 @@ fn load_cuts(name: &str) -> anyhow::Result<CutFile> {
 
 fn ingest_file(
     file: &Path,
+    name: &str,
     args: &IngestArgs,
     context: &Context,
     progress: &dyn Progress,
@@ -217,7 +252,7 @@ fn ingest_file(
     };
     let mut store = Store::open(&context.catalog, Mode::Write)?;
     store.notes().iter().for_each(|note| say(&format!("note: {note}")));
-    let source = Source::new(file).context("cannot read the file")?;
+    let source = Source::new(file, name).context("cannot read the file")?;
     let config = ingest::config(&plan, table.as_ref(), &args.read_options());
     let identity = ingest_hash(source.hash, &plan.map.survey, &plan.map.name, &config);
     let mut resumes = None;
@@ -357,12 +392,7 @@ fn shorten_long(text: &str) -> String {
     text.chars().take(400).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn dry_run(
-    file: &Path,
-    args: &IngestArgs,
-    context: &Context,
-    progress: &dyn Progress,
-) -> anyhow::Result<Outcome> {
+fn dry_run(file: &Path, name: &str, args: &IngestArgs, progress: &dyn Progress) -> anyhow::Result<Outcome> {
     let (mut table, plan) = prepare(file, args)?;
     let total = table.columns().len();
     let format = table.format();
@@ -380,7 +410,7 @@ fn dry_run(
             "error": band.error_column, "unit": band.flux_unit, "ab_offset": band.ab_offset, "error_floor": band.error_floor,
         })).collect();
         let text = json!({
-            "dry_run": true, "file": file.display().to_string(), "format": format, "layout": plan.map.name,
+            "dry_run": true, "file": name, "format": format, "layout": plan.map.name,
             "survey": plan.map.survey, "columns": plan.matched, "bands": bands, "extinction": plan.extinction,
             "read": report.n_read, "kept": report.n_kept, "rejected": report.n_rejected,
             "missing_rows": report.missing_rows, "counts": report.counts.0, "rejected_rows": rejected,
@@ -390,14 +420,16 @@ fn dry_run(
         writeln!(
             out,
             "{}: {format}, {total} columns{}",
-            file.display(),
+            shorten_long(name),
             announced.map_or(String::new(), |n| format!(", {n} rows"))
         )?;
         print_plan(&mut out, &plan)?;
         print_report(&mut out, &plan, &report)?;
         writeln!(out, "nothing was written (--dry-run)")?;
     }
-    let _ = context;
+    if let Some(low) = report.given_up {
+        return Err(low.into());
+    }
     Ok(if report.interrupted {
         Outcome::Interrupted
     } else if report.n_rejected > 0 || report.missing_rows.is_some() {

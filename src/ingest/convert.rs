@@ -3,7 +3,9 @@
 //! A row is rejected where it cannot be a galaxy (no identifier, a position off the sky, a number that is
 //! none). A band without a usable value stays a galaxy without that band. Both are counted by reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+use thiserror::Error;
 
 use super::columns::Cell;
 use super::plan::{BandPlan, Conversion, ErrorConversion, ExtinctionPlan, IdPlan, Plan};
@@ -58,6 +60,47 @@ pub struct Converted {
     pub counts: Counts,
 }
 
+/// Watches how many rows are of use: a file of hardly any is not what its map says, and need not be
+/// read to its end.
+#[derive(Debug, Clone, Default)]
+pub struct Yield {
+    rows: u64,
+    usable: u64,
+    first: Option<Rejected>,
+}
+
+/// Hardly any of the rows of a file could be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "given up: only {usable} of the first {rows} rows could be used; the first of the others: row {}, {}: {}",
+    .first.source_row, .first.reason, .first.detail
+)]
+pub struct LowYield {
+    pub rows: u64,
+    pub usable: u64,
+    pub first: Rejected,
+}
+
+/// Rows after which a yield below one in a thousand is too low.
+pub const ROWS_BEFORE_GIVING_UP: u64 = 20_000;
+
+impl Yield {
+    /// Identifiers that the catalog has already do not count against the file.
+    pub fn watch(&mut self, converted: &Converted) -> Result<(), LowYield> {
+        self.rows += (converted.galaxies.len() + converted.rejected.len()) as u64;
+        self.usable += converted.galaxies.len() as u64;
+        if self.first.is_none() {
+            self.first = converted.rejected.first().cloned();
+        }
+        match &self.first {
+            Some(first) if self.rows >= ROWS_BEFORE_GIVING_UP && self.usable * 1000 < self.rows => {
+                Err(LowYield { rows: self.rows, usable: self.usable, first: first.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Why a band has no value, or something else to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
@@ -106,16 +149,21 @@ pub fn convert(plan: &Plan, block: &Block) -> Converted {
     let mut out = Converted { galaxies: Vec::with_capacity(block.n_rows()), ..Converted::default() };
     let mut noticed = vec![[0_u64; 9]; plan.bands.len()];
     let mut cut_failures = vec![0_u64; plan.cuts.len()];
+    let mut first_row: HashMap<String, u64> = HashMap::with_capacity(block.n_rows());
     for row in 0..block.n_rows() {
         let source_row = block.row_numbers[row] - 1;
         let object_id = identifier(plan, block, row, source_row);
         let result = match &object_id {
-            Ok(id) => galaxy(plan, block, row, id.clone(), &mut noticed, &mut out.counts),
+            Ok(id) => match first_row.get(id) {
+                Some(first) => Err(("DUPLICATE_ID", format!("first seen in row {first} of this file"))),
+                None => galaxy(plan, block, row, id.clone(), &mut noticed, &mut out.counts),
+            },
             Err(rejection) => Err(rejection.clone()),
         };
         match result {
             Ok(mut galaxy) => {
                 galaxy.source_row = source_row;
+                first_row.insert(galaxy.object_id.clone(), source_row);
                 for (bit, cut) in plan.cuts.iter().enumerate() {
                     if cut.fails(block, row, &galaxy) {
                         galaxy.cuts_failed |= 1 << bit;

@@ -9,6 +9,7 @@ pub const LAYOUTS: &[(&str, &str)] = &[
     ("nsa-v1", include_str!("layouts/nsa-v1.toml")),
     ("nsa-v1-elpetro", include_str!("layouts/nsa-v1-elpetro.toml")),
     ("nsa-v0", include_str!("layouts/nsa-v0.toml")),
+    ("isedfit-nsa", include_str!("layouts/isedfit-nsa.toml")),
     ("kcorrect-sdss", include_str!("layouts/kcorrect-sdss.toml")),
     ("legacy-surveys", include_str!("layouts/legacy-surveys.toml")),
     ("prospector", include_str!("layouts/prospector.toml")),
@@ -76,6 +77,16 @@ mod tests {
         }
         for (name, text) in CUTS {
             assert_eq!(CutFile::parse(text).unwrap().name, *name);
+        }
+    }
+
+    #[test]
+    fn the_example_maps_are_valid() {
+        for text in [
+            include_str!("../../samples/maps/sdss-2mass.toml"),
+            include_str!("../../samples/maps/magnitudes.toml"),
+        ] {
+            ColumnMap::parse(text).unwrap();
         }
     }
 

@@ -27,7 +27,7 @@ pub mod plan;
 pub mod survey;
 pub mod units;
 
-use convert::{Converted, Rejected, convert};
+use convert::{Converted, LowYield, Rejected, Yield, convert};
 use plan::Plan;
 
 #[derive(Debug, Error)]
@@ -36,15 +36,9 @@ pub enum IngestError {
     Table(#[from] TableError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(
-        "none of the first {rows} rows could be used; the first: row {}, {}: {}",
-        .first.source_row, .first.reason, .first.detail
-    )]
-    NothingUsable { rows: u64, first: Rejected },
+    #[error(transparent)]
+    LowYield(#[from] LowYield),
 }
-
-/// A file of which not one of so many rows is usable is not what its map says.
-const ROWS_BEFORE_GIVING_UP: u64 = 20_000;
 
 /// The file that is read.
 #[derive(Debug, Clone)]
@@ -56,13 +50,16 @@ pub struct Source {
 }
 
 impl Source {
-    /// Hashes the file.
-    pub fn new(path: &Path) -> std::io::Result<Self> {
+    /// Hashes the file; `name` is what the catalog calls it.
+    pub fn new(path: &Path, name: &str) -> std::io::Result<Self> {
         let file = std::fs::File::open(path)?;
         let n_bytes = file.metadata()?.len();
-        Ok(Self { name: path.display().to_string(), hash: ContentHash::of_reader(file)?, n_bytes })
+        Ok(Self { name: name.to_owned(), hash: ContentHash::of_reader(file)?, n_bytes })
     }
 }
+
+/// The shipped sample: 1,000 galaxies of the SDSS in the layout `kcorrect-sdss` (`samples/README.md`), a FITS file.
+pub const SDSS_SAMPLE: &[u8] = include_bytes!("../../samples/sdss_1000.fits");
 
 /// What is to be ingested, and how.
 #[derive(Debug, Clone, Copy)]
@@ -173,7 +170,7 @@ fn read_rows(
 ) -> Result<(), IngestError> {
     let ingest = summary.state.id;
     let done = summary.state.n_read;
-    let mut any_kept = summary.state.n_kept > 0;
+    let mut rows_of_use = Yield::default();
     table.select(&job.plan.selected);
     loop {
         if progress.cancelled() {
@@ -203,13 +200,8 @@ fn read_rows(
         }
         let mut converted = convert(job.plan, &block);
         converted.galaxies.iter_mut().for_each(|galaxy| remap_cuts(galaxy, bits));
-        any_kept |= commit(store, ingest, next_row, &converted)? > 0;
-        if !any_kept
-            && next_row >= ROWS_BEFORE_GIVING_UP
-            && let Some(first) = converted.rejected.into_iter().next()
-        {
-            return Err(IngestError::NothingUsable { rows: next_row, first });
-        }
+        commit(store, ingest, next_row, &converted)?;
+        rows_of_use.watch(&converted)?;
         progress.report(Event::Advanced { done: next_row });
     }
 }
@@ -219,7 +211,7 @@ fn commit(
     ingest: IngestId,
     next_row: u64,
     converted: &Converted,
-) -> Result<u64, StoreError> {
+) -> Result<(), StoreError> {
     let reject = |rejected: &Rejected| RejectedRow {
         source_row: rejected.source_row,
         reason: rejected.reason.to_owned(),
@@ -228,7 +220,8 @@ fn commit(
     };
     let rejected: Vec<RejectedRow> = converted.rejected.iter().map(reject).collect();
     let counts: Vec<(String, u64)> = converted.counts.0.iter().map(|(what, n)| (what.clone(), *n)).collect();
-    Ok(store.commit_ingest_batch(ingest, next_row, &converted.galaxies, &rejected, &counts)?.n_kept)
+    store.commit_ingest_batch(ingest, next_row, &converted.galaxies, &rejected, &counts)?;
+    Ok(())
 }
 
 /// One past the last row of a block, counted from 0.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::convert::{Counts, Rejected, convert};
+use super::convert::{Counts, LowYield, Rejected, Yield, convert};
 use super::plan::Plan;
 use crate::galaxy::GalaxyRecord;
 use crate::hash::ContentHash;
@@ -54,6 +54,8 @@ pub struct Report {
     pub missing_rows: Option<u64>,
     /// The first galaxies.
     pub first: Vec<GalaxyRecord>,
+    /// The file was not read to its end, as hardly any of its rows is of use.
+    pub given_up: Option<LowYield>,
     pub interrupted: bool,
 }
 
@@ -76,6 +78,7 @@ pub fn survey(
         ..Report::default()
     };
     let mut seen: HashSet<u128> = HashSet::new();
+    let mut rows_of_use = Yield::default();
     table.select(&plan.selected);
     progress.report(Event::Started { what: "reading".to_owned(), total: table.n_rows(), unit: "rows" });
     loop {
@@ -96,6 +99,7 @@ pub fn survey(
             }
         };
         let converted = convert(plan, &block);
+        report.given_up = rows_of_use.watch(&converted).err();
         report.n_read += (block.n_rows() + block.bad.len()) as u64;
         report.counts.add_all(&converted.counts);
         let mut rejected = converted.rejected;
@@ -127,6 +131,9 @@ pub fn survey(
             }
         }
         progress.report(Event::Advanced { done: report.n_read });
+        if report.given_up.is_some() {
+            break;
+        }
     }
     progress.report(Event::Finished);
     Ok(report)

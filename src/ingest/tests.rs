@@ -405,9 +405,12 @@ fn an_interrupted_ingest_goes_on_to_the_same_catalog() {
 }
 
 #[test]
-fn a_file_of_no_usable_row_is_given_up() {
+fn a_file_of_hardly_any_usable_row_is_given_up() {
     let map = map(NMGY_IVAR, NONE, "");
-    let csv = format!("id,f,e\n{}", ",1,1\n".repeat(ROWS_BEFORE_GIVING_UP as usize + 10));
-    let error = Bench::new().ingest(&map, &csv, 20_000, &Silent).unwrap_err();
-    assert!(error.to_string().contains("NO_ID"), "{error}");
+    let rows = convert::ROWS_BEFORE_GIVING_UP as usize + 10;
+    for (row, reason) in [(",1,1\n", "NO_ID"), ("7,1,1\n", "DUPLICATE_ID")] {
+        let csv = format!("id,f,e\n{}", row.repeat(rows));
+        let error = Bench::new().ingest(&map, &csv, 20_000, &Silent).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
 }
