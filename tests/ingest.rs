@@ -46,7 +46,8 @@ impl Catalog {
     #[track_caller]
     fn expect(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         said
     }
@@ -129,7 +130,8 @@ fn fits(path: &Path) {
 
 fn parquet(path: &Path) {
     use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
-    let schema = "message t { required binary id (STRING); required double ra; required double dec; required double z;
+    let schema =
+        "message t { required binary id (STRING); required double ra; required double dec; required double z;
         required group f (LIST) { repeated group list { required double element; } }
         required group e (LIST) { repeated group list { required double element; } }
         required binary note (STRING); }";
@@ -237,14 +239,17 @@ fn hostile_text_comes_out_as_it_went_in_and_acts_as_nothing() {
     let header = "id,ra,dec,z,f_g,e_g,f_r,e_r,note";
     let csv = format!("{header}\n\"{evil}\",1,2,0.1,1,1,1,1,\"{evil}\"\n\"{evil}\",400,2,0.1,1,1,1,1,x\n");
     let file = catalog.file("evil.csv", csv);
-    for arguments in [vec!["ingest", "-n", &file, "--layout", &map], vec!["ingest", &file, "--layout", &map]] {
+    for arguments in [vec!["ingest", "-n", &file, "--layout", &map], vec!["ingest", &file, "--layout", &map]]
+    {
         let said = catalog.expect(4, &arguments);
         assert!(!said.contains('\u{1b}') && !said.contains('\u{202e}'), "{said:?}");
     }
     let id: String = catalog.read().query_row("SELECT object_id FROM galaxy", [], |row| row.get(0)).unwrap();
     assert_eq!(id, EVIL);
-    let note: String =
-        catalog.read().query_row("SELECT json_extract(extra, '$.note') FROM galaxy", [], |row| row.get(0)).unwrap();
+    let note: String = catalog
+        .read()
+        .query_row("SELECT json_extract(extra, '$.note') FROM galaxy", [], |row| row.get(0))
+        .unwrap();
     assert_eq!(note, EVIL);
     catalog.expect(0, &["check"]);
 }
@@ -253,17 +258,26 @@ fn hostile_text_comes_out_as_it_went_in_and_acts_as_nothing() {
 fn a_file_is_ingested_once_under_whatever_name() {
     let catalog = Catalog::new();
     let map = catalog.file("map.toml", MAP);
-    let csv = format!("id,ra,dec,z,f_g,e_g,f_r,e_r,note\n{}", text_rows(",", |t| format!("\"{}\"", t.replace('"', "\"\""))));
+    let csv = format!(
+        "id,ra,dec,z,f_g,e_g,f_r,e_r,note\n{}",
+        text_rows(",", |t| format!("\"{}\"", t.replace('"', "\"\"")))
+    );
     let (first, copy) = (catalog.file("first.csv", &csv), catalog.file("copy.csv", &csv));
     catalog.expect(0, &["ingest", &first, "--layout", &map]);
     let said = catalog.expect(0, &["ingest", &copy, "--layout", &map]);
     assert!(said.contains("already ingested as") && said.contains("first.csv"), "{said}");
     let said = catalog.expect(0, &["ingest", &copy, "--layout", &map, "--survey", "other"]);
-    assert!(said.contains("is in survey test already") && said.contains("3 galaxies in survey other"), "{said}");
+    assert!(
+        said.contains("is in survey test already") && said.contains("3 galaxies in survey other"),
+        "{said}"
+    );
     // The same galaxies in another file are duplicates, each listed.
     let more = catalog.file("more.csv", format!("{csv}new,1,2,0.1,1,1,1,1,x\n"));
     let said = catalog.expect(4, &["ingest", &more, "--layout", &map]);
-    assert!(said.contains("1 galaxies") && said.contains("DUPLICATE_ID") && said.contains("first.csv"), "{said}");
+    assert!(
+        said.contains("1 galaxies") && said.contains("DUPLICATE_ID") && said.contains("first.csv"),
+        "{said}"
+    );
     assert_eq!(catalog.number("SELECT count(*) FROM galaxy"), 7);
     catalog.expect(0, &["check"]);
 }
@@ -481,11 +495,17 @@ fn the_shipped_sample_is_made_like_the_nasa_sloan_atlas() {
         let factor = 10_f64.powf(0.4 * (extinction[i] - offset[i % 5]));
         let expected = flux[i] * factor;
         let variance = factor * factor / ivar[i] + (0.4 * 10_f64.ln() * floor[i % 5] * expected).powi(2);
-        assert!((found / expected - 1.0).abs() < 1e-12 && (found_ivar * variance - 1.0).abs() < 1e-12, "value {i}");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-12 && (found_ivar * variance - 1.0).abs() < 1e-12,
+            "value {i}"
+        );
         n += 1;
     }
     assert_eq!(n, 5000);
-    assert_eq!(catalog.number("SELECT count(*) FROM galaxy WHERE json_extract(extra, '$.KC5_LOGMASS') > 8"), 1000);
+    assert_eq!(
+        catalog.number("SELECT count(*) FROM galaxy WHERE json_extract(extra, '$.KC5_LOGMASS') > 8"),
+        1000
+    );
 }
 
 /// A file of the data beside the project, where there is one.
@@ -517,7 +537,8 @@ fn the_cuts_on_sdss_flags_are_marked_and_nothing_is_deleted() {
     let Some(file) = shared("sdss_photo_flags_dev.fits") else { return };
     let catalog = Catalog::new();
     let said = catalog.expect(4, &["ingest", &file, "--cuts", "sdss-photo", "--cut-bands", "r", "--json"]);
-    let json: serde_json::Value = serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(said.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
     let kept = json["kept"].as_i64().unwrap();
     assert_eq!(catalog.number("SELECT count(*) FROM galaxy"), kept);
     let mut file = FitsFile::open(Path::new(&file)).unwrap();
@@ -527,11 +548,16 @@ fn the_cuts_on_sdss_flags_are_marked_and_nothing_is_deleted() {
     let rows: Vec<usize> = {
         let connection = catalog.read();
         let mut statement = connection.prepare("SELECT source_row FROM galaxy").unwrap();
-        statement.query_map([], |row| row.get::<_, i64>(0)).unwrap().map(|row| row.unwrap() as usize).collect()
+        statement
+            .query_map([], |row| row.get::<_, i64>(0))
+            .unwrap()
+            .map(|row| row.unwrap() as usize)
+            .collect()
     };
     // The masks of the SDSS documentation (photo flags, hexadecimal).
     let count = |test: &dyn Fn(i64, i64) -> bool| {
-        rows.iter().filter(|&&row| test(flags[5 * row + 2].unwrap(), flags2[5 * row + 2].unwrap())).count() as i64
+        rows.iter().filter(|&&row| test(flags[5 * row + 2].unwrap(), flags2[5 * row + 2].unwrap())).count()
+            as i64
     };
     for (cut, expected) in [
         ("PEAKCENTER", count(&|flags, _| flags & 0x20 != 0)),

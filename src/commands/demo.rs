@@ -3,17 +3,13 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::infer::{InferArgs, infer_recorded, say};
 use super::listen::Terminal;
 use super::{Context, Outcome, ingest};
 use crate::infer::SHIPPED_NAME;
 use crate::store::{RunState, SUMMARY_PARAMETERS, Selection, Store, Summary};
-
-/// The sample: 1,000 galaxies of the SDSS main sample (`samples/README.md`).
-const SAMPLE: &[u8] = include_bytes!("../../samples/sdss_1000.fits");
-const SAMPLE_NAME: &str = "sdss_1000.fits";
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
@@ -34,14 +30,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
     let mut store = Store::open_or_create(&args.out)?;
     if store.surveys()?.is_empty() {
         drop(store);
-        let folder = std::env::temp_dir().join(format!("sedflow-demo-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let file = folder.join(SAMPLE_NAME);
-        let ingested = std::fs::write(&file, SAMPLE)
-            .with_context(|| format!("cannot write {}", file.display()))
-            .and_then(|()| ingest::run(ingest::IngestArgs::of_file(file), &context));
-        // The copy has served its purpose, however that went.
-        let _ = std::fs::remove_dir_all(&folder);
+        let ingested = ingest::run(ingest::IngestArgs::of_sample(), &context);
         if ingested? == Outcome::Interrupted {
             return Ok(Outcome::Interrupted);
         }

@@ -13,6 +13,7 @@ use crate::ingest::map::{ColumnMap, CutFile, Extinction};
 use crate::ingest::plan::{ExtinctionPlan, Plan};
 use crate::ingest::survey::{Range, Report, survey};
 use crate::ingest::{self, Job, SDSS_SAMPLE, Source, Summary, layouts};
+use crate::output::for_eyes;
 use crate::progress::Progress;
 use crate::store::{Mode, RunSpec, RunState, Store, ingest_hash};
 use crate::tables::{self, ReadOptions, Table, shorten};
@@ -61,10 +62,11 @@ pub struct IngestArgs {
 }
 
 impl IngestArgs {
-    /// One file, everything else as it is found.
-    pub fn of_file(file: PathBuf) -> Self {
+    /// The shipped sample.
+    pub fn of_sample() -> Self {
         Self {
-            files: vec![file],
+            files: vec![],
+            sample: true,
             layout: None,
             survey: None,
             cuts: vec![],
@@ -247,7 +249,7 @@ fn ingest_file(
     let (mut table, plan) = prepare(file, args)?;
     let say = |text: &str| {
         if !context.quiet {
-            eprintln!("{text}");
+            eprintln!("{}", plain(text));
         }
     };
     let mut store = Store::open(&context.catalog, Mode::Write)?;
@@ -353,7 +355,7 @@ fn print_summary(summary: &Summary, source: &Source, plan: &Plan, args: &IngestA
         state.n_rejected
     )?;
     for (what, n) in &summary.counts {
-        writeln!(out, "{n:>10}  {}", shorten_long(what))?;
+        writeln!(out, "{n:>10}  {}", plain(what))?;
     }
     if let Some(missing) = summary.missing_rows {
         writeln!(out, "the file is cut short: {missing} rows that it announces are not there")?;
@@ -384,12 +386,12 @@ fn print_rejected(
     object_id: Option<&str>,
 ) -> std::io::Result<()> {
     let id = object_id.map_or(String::new(), |id| format!(" (id {})", shorten(id)));
-    writeln!(out, "  row {row}: {reason}{id}: {}", shorten_long(detail))
+    writeln!(out, "  row {row}: {reason}{id}: {}", plain(detail))
 }
 
-/// Without control characters, so that a file cannot speak to the terminal.
-fn shorten_long(text: &str) -> String {
-    text.chars().take(400).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+/// As it may be shown on a terminal, and not endless.
+fn plain(text: &str) -> String {
+    for_eyes(text.chars().take(400).collect::<String>().as_bytes())
 }
 
 fn dry_run(file: &Path, name: &str, args: &IngestArgs, progress: &dyn Progress) -> anyhow::Result<Outcome> {
@@ -420,7 +422,7 @@ fn dry_run(file: &Path, name: &str, args: &IngestArgs, progress: &dyn Progress) 
         writeln!(
             out,
             "{}: {format}, {total} columns{}",
-            shorten_long(name),
+            plain(name),
             announced.map_or(String::new(), |n| format!(", {n} rows"))
         )?;
         print_plan(&mut out, &plan)?;
@@ -472,9 +474,9 @@ fn print_plan(out: &mut impl Write, plan: &Plan) -> std::io::Result<()> {
         writeln!(out, "kept beside it ({}): {}", names.len(), names.join(", "))?;
     }
     for cut in &plan.cuts {
-        writeln!(out, "cut {}: {}", shorten(&cut.name), shorten_long(&cut.definition.to_string()))?;
+        writeln!(out, "cut {}: {}", shorten(&cut.name), plain(&cut.definition.to_string()))?;
     }
-    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {}", shorten_long(note)))
+    plan.notes.iter().try_for_each(|note| writeln!(out, "note: {}", plain(note)))
 }
 
 fn print_report(out: &mut impl Write, plan: &Plan, report: &Report) -> std::io::Result<()> {
@@ -499,7 +501,7 @@ fn print_report(out: &mut impl Write, plan: &Plan, report: &Report) -> std::io::
         )?;
     }
     for (what, n) in &report.counts.0 {
-        writeln!(out, "{n:>10}  {}", shorten_long(what))?;
+        writeln!(out, "{n:>10}  {}", plain(what))?;
     }
     for galaxy in report.first.iter().take(3) {
         write!(out, "  row {}: id {}", galaxy.source_row, shorten(&galaxy.object_id))?;
