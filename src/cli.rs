@@ -87,6 +87,8 @@ pub enum Command {
     Simulate(commands::simulate::SimulateArgs),
     /// Train a flow on simulations
     Train(commands::train::TrainArgs),
+    /// Calibration of a checkpoint on fresh mocks
+    Validate(commands::validate::ValidateArgs),
     /// Walk from a thing back to the files and seeds it was made from
     Why(commands::why::WhyArgs),
 }
@@ -142,6 +144,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),
+        Command::Validate(args) => commands::validate::run(args, context),
         Command::Why(args) => commands::why::run(args, context),
     }
 }

@@ -36,6 +36,7 @@ pub mod flow;
 
 // inference
 pub mod infer;
+pub mod validate;
 
 // storage
 pub mod galaxy;

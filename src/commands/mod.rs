@@ -27,6 +27,7 @@ pub mod setup;
 pub mod show;
 pub mod simulate;
 pub mod train;
+pub mod validate;
 pub mod why;
 
 /// What every command is given besides its own options.

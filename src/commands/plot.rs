@@ -17,8 +17,10 @@ use crate::prior::{N_PARAM, PARAMS};
 use crate::sed::{Galaxy, SedModel, Theta};
 use crate::store::{GalaxyId, ObservedGalaxy, PosteriorSet, RunSpec, RunState, Store};
 
-/// Draws whose spectra and histories are computed for a figure.
-const CURVES: usize = 300;
+/// Draws whose spectra are computed for a figure.
+const SPECTRA: usize = 300;
+/// Draws whose histories are; a burst is in few of them, so that it takes many for a smooth band.
+const HISTORIES: usize = 5000;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum PlotCommand {
@@ -78,10 +80,10 @@ impl Subject {
         std::array::from_fn(|param| f64::from(self.columns[param][draw]))
     }
 
-    /// Draws spread over the posterior, as many as a figure shows.
-    fn some_draws(&self) -> impl Iterator<Item = Theta> + '_ {
+    /// About `count` draws spread over the posterior.
+    fn some_draws(&self, count: usize) -> impl Iterator<Item = Theta> + '_ {
         let n = self.columns[0].len();
-        let step = (n / CURVES).max(1);
+        let step = (n / count).max(1);
         (0..n).step_by(step).map(|draw| self.theta(draw))
     }
 
@@ -244,7 +246,7 @@ fn sed_figure(subject: &Subject) -> anyhow::Result<Canvas> {
     let weights = model.band_weights(filters, zred)?;
     let (mut spectra, mut fluxes) = (Vec::new(), Vec::new());
     let mut wave = Vec::new();
-    for theta in subject.some_draws() {
+    for theta in subject.some_draws(SPECTRA) {
         let galaxy = Galaxy::from_theta(&theta);
         let spectrum = model.spectrum(&galaxy, zred)?;
         fluxes.push(model.nanomaggies_with(&galaxy, zred, &weights)?);
@@ -287,7 +289,7 @@ fn sfh_figure(subject: &Subject) -> anyhow::Result<Canvas> {
     let edges: Vec<f64> = (0..=n).map(|k| tuniv_gyr * f64::from(k) / f64::from(n)).collect();
     let middles: Vec<f64> = edges.windows(2).map(|t| 0.5 * (t[0] + t[1])).collect();
     let (mut rates, mut metals) = (Vec::new(), Vec::new());
-    for theta in subject.some_draws() {
+    for theta in subject.some_draws(HISTORIES) {
         let (rate, metal) = histories(model, &Galaxy::from_theta(&theta), tuniv_gyr, &edges);
         rates.push(rate);
         metals.push(metal);

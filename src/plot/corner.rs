@@ -30,7 +30,7 @@ pub struct Sample<'a> {
 /// Masses enclosed by the contours.
 const MASSES: [f64; 2] = [0.95, 0.68];
 /// Cells of a panel, each way.
-const CELLS: usize = 44;
+const CELLS: usize = 36;
 
 /// Draws the posterior of `variables` from one or more samples.
 ///
@@ -209,7 +209,7 @@ fn pair(
             sample.columns[column].iter().zip(sample.columns[row]).enumerate().map(|(draw, (&x, &y))| {
                 ((f64::from(x) - x0) / (x1 - x0), (f64::from(y) - y0) / (y1 - y0), weight(sample, draw))
             });
-        let grid = Grid::count(points, CELLS, CELLS).smooth(1.6);
+        let grid = Grid::count(points, CELLS, CELLS).smooth(2.0);
         for (i, mass) in MASSES.into_iter().enumerate() {
             let outlines: Vec<Vec<(f64, f64)>> = grid
                 .outlines(grid.level(mass))
