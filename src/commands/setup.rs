@@ -158,7 +158,11 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
         let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"))?;
         let npe = Npe::from_bytes(&bytes).with_context(|| name.to_owned())?;
         let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy().into_owned());
-        (npe, bytes, stem)
+        let hash = ContentHash::of_bytes(&bytes);
+        // Another checkpoint may have the file's name already.
+        let taken = known.iter().any(|c| c.name.as_deref() == Some(&stem) && c.hash != hash);
+        let label = if taken { format!("{stem}-{}", hash.short()) } else { stem };
+        (npe, bytes, label)
     } else {
         let names: Vec<String> = known.iter().filter_map(|c| c.name.clone()).collect();
         bail!(

@@ -13,7 +13,8 @@ pub enum Reason {
     BandMissing(String),
     /// A flux or its error is not a finite, positive-error measurement.
     BadFlux(String),
-    /// The magnitude error is more than 3 standard deviations above what the training set has there.
+    /// The magnitude error is more than 3 standard deviations, and more than a fifth, above what the
+    /// training set has there.
     SigmaHigh(String),
     /// The magnitude error is less than half the smallest one of the training set.
     SigmaLow(String),

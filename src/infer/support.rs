@@ -10,6 +10,8 @@ use crate::noise::{MAG_PER_RELATIVE, NoiseModel, nmgy_to_mag};
 
 /// A galaxy with an error this many standard deviations above the median is outside (the paper's rule).
 const SIGMA_HIGH: f64 = 3.0;
+/// ... and by more than this factor: where errors are all floor, 3 standard deviations are next to nothing.
+const SIGMA_HIGH_FACTOR: f64 = 1.2;
 /// An error below this fraction of the band's smallest median is outside.
 const SIGMA_LOW: f64 = 0.5;
 /// Fraction of training galaxies outside the colour range at each end: 99.9 % are inside.
@@ -126,7 +128,7 @@ impl Support {
             let sigma_mag = MAG_PER_RELATIVE * sigma[i] / flux[i];
             let (median, sd) = band.sigma_mag(nmgy_to_mag(flux[i]));
             let least = band.sigma_median.iter().copied().fold(f64::INFINITY, f64::min);
-            if sigma_mag > median + SIGMA_HIGH * sd {
+            if sigma_mag > (median + SIGMA_HIGH * sd).max(SIGMA_HIGH_FACTOR * median) {
                 reasons.push(Reason::SigmaHigh(name));
             } else if sigma_mag < SIGMA_LOW * least {
                 reasons.push(Reason::SigmaLow(name));
