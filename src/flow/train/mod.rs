@@ -7,6 +7,8 @@ mod optimizer;
 mod state;
 
 #[cfg(test)]
+mod plain;
+#[cfg(test)]
 mod tests;
 
 use std::time::Instant;
@@ -45,6 +47,8 @@ pub enum TrainError {
     Source { batch: u64, reason: String },
     #[error("the loss diverged {recoveries} times, the last time at step {step}: lower the learning rate")]
     Diverged { recoveries: usize, step: u64 },
+    #[error("burn does not return its numbers: {0}")]
+    Burn(#[from] burn::tensor::DataError),
     #[error(transparent)]
     Flow(#[from] FlowError),
     #[error(transparent)]
@@ -281,7 +285,7 @@ impl Trainer {
                 return Ok(Stop::Cancelled);
             }
             feed.batch(self.position.step, prepared.steps_per_epoch, &mut rows)?;
-            let loss = objective.evaluate(&self.network, &self.weights, &rows.theta, &rows.x);
+            let loss = objective.evaluate(&mut self.weights, &rows.theta, &rows.x)?;
             let norm = sum_of_squares(objective.gradient()).sqrt();
             let lr = self.config.optimizer.lr
                 * self.position.lr_factor
