@@ -81,6 +81,9 @@ pub enum Command {
     Prior(commands::prior::PriorCommand),
     /// Ask the catalog in SQL, for reading only
     Query(commands::query::QueryArgs),
+    /// The SED model on its own: photometry and derived properties of given galaxies, spectra
+    #[command(subcommand)]
+    Sed(commands::sed::SedCommand),
     /// Show a run, survey, galaxy or product
     Show(commands::show::ShowArgs),
     /// Simulate galaxies for training
@@ -141,6 +144,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Plot(command) => commands::plot::run(command, context),
         Command::Prior(command) => commands::prior::run(command, context),
         Command::Query(args) => commands::query::run(args, context),
+        Command::Sed(command) => commands::sed::run(command, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),

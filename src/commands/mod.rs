@@ -23,6 +23,7 @@ pub mod parquet_out;
 pub mod plot;
 pub mod prior;
 pub mod query;
+pub mod sed;
 pub mod setup;
 pub mod show;
 pub mod simulate;

@@ -9,6 +9,7 @@ mod contour;
 pub mod corner;
 pub mod curves;
 pub mod sed;
+pub mod spectrum;
 
 use std::path::{Path, PathBuf};
 

@@ -6,6 +6,7 @@
 //! [`PhotTable`] for photometry alone.
 
 mod bins;
+mod cache;
 pub mod derived;
 mod derived_table;
 pub mod dust;
@@ -27,6 +28,7 @@ use crate::filters::Filter;
 use crate::hash::ContentHash;
 use crate::ssp::SspGrid;
 
+pub use cache::{PhotCache, Request};
 pub use derived::{DERIVED_NAMES, Derived, N_DERIVED};
 pub use derived_table::{DerivedAt, DerivedTable};
 pub use evaluate::{OneRedshift, Scratch};
@@ -177,9 +179,18 @@ impl SedModel {
         zred: f64,
         filters: &[Filter],
     ) -> Result<Vec<f64>, SedError> {
+        self.absolute_magnitudes_with(galaxy, zred, &self.band_weights(filters, 0.0)?)
+    }
+
+    /// [`Self::absolute_magnitudes`] with the bands' weights at redshift 0 already made.
+    pub fn absolute_magnitudes_with(
+        &self,
+        galaxy: &Galaxy,
+        zred: f64,
+        bands: &[BandWeights],
+    ) -> Result<Vec<f64>, SedError> {
         self.check(galaxy, zred)?;
-        let bands = self.band_weights(filters, 0.0)?;
-        let lum = self.band_luminosity(galaxy, zred, &bands);
+        let lum = self.band_luminosity(galaxy, zred, bands);
         let scale = self.flux_at_10pc(galaxy);
         Ok(bands.iter().map(|band| -2.5 * (scale * band.maggies(&lum)).log10()).collect())
     }

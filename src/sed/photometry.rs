@@ -22,18 +22,10 @@ impl BandWeights {
     ///
     /// Errors with [`SedError::Coverage`] where the band responds beyond the redshifted samples.
     pub fn new(filter: &Filter, wave_aa: &[f64], zred: f64) -> Result<Self, SedError> {
+        covered(filter, wave_aa, zred)?;
         let stretch = 1.0 + zred;
         let (lo, hi) = filter.support_aa();
         let n = wave_aa.len();
-        let covered = |i: usize| wave_aa.get(i).map_or(f64::NAN, |w| w * stretch);
-        if n < 2 || covered(0) > lo || covered(n - 1) < hi {
-            return Err(SedError::Coverage {
-                band: filter.name().to_owned(),
-                band_aa: (lo, hi),
-                zred,
-                grid_aa: (covered(0), covered(n.wrapping_sub(1))),
-            });
-        }
         // Samples around the support: the last at or below it, the first at or above it.
         let first = wave_aa.partition_point(|w| w * stretch <= lo).max(1) - 1;
         let end = (wave_aa.partition_point(|w| w * stretch < hi) + 1).min(n);
@@ -69,6 +61,17 @@ impl BandWeights {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.first..self.first + self.weights.len()
     }
+}
+
+/// Errors with [`SedError::Coverage`] where the band responds beyond samples at `wave_aa` seen at `zred`.
+pub fn covered(filter: &Filter, wave_aa: &[f64], zred: f64) -> Result<(), SedError> {
+    let band_aa = filter.support_aa();
+    let seen = |wave: Option<&f64>| wave.map_or(f64::NAN, |w| w * (1.0 + zred));
+    let grid_aa = (seen(wave_aa.first()), seen(wave_aa.last()));
+    if wave_aa.len() >= 2 && grid_aa.0 <= band_aa.0 && band_aa.1 <= grid_aa.1 {
+        return Ok(());
+    }
+    Err(SedError::Coverage { band: filter.name().to_owned(), band_aa, zred, grid_aa })
 }
 
 /// Samples of curve and spectrum within the support, ascending, each once: observed Angstrom and

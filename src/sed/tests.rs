@@ -228,3 +228,29 @@ proptest! {
         prop_assert!(derived.t_age_mw_gyr < model().cosmology().age_gyr(zred));
     }
 }
+
+#[test]
+fn a_cache_serves_any_redshift_dust_and_birth_clouds() {
+    let bands = filters(&["sdss2010-g", "wise2010-W1"]);
+    let mut cache = PhotCache::new(model(), &bands, PhotOptions::default());
+    let requests: Vec<Request> = prior_draws(12)
+        .into_iter()
+        .enumerate()
+        .map(|(i, mut theta)| {
+            if i == 11 {
+                // Beyond the range tables are made for, unless asked.
+                (theta[9], theta[10], theta[11]) = (3.5, 3.2, 1.2);
+            }
+            let zred = [0.02, 0.0201, 0.7, 0.7][i % 4];
+            Request { theta, zred, birth_cloud_age_gyr: [0.1, 0.01, 0.1][i % 3] }
+        })
+        .collect();
+    let fast = cache.nanomaggies(&requests).unwrap();
+    assert_eq!(fast, cache.nanomaggies(&requests).unwrap());
+    let exact = requests.iter().flat_map(|request| {
+        let model = model().with_birth_cloud_age(request.birth_cloud_age_gyr).unwrap();
+        model.nanomaggies(&Galaxy::from_theta(&request.theta), request.zred, &bands).unwrap()
+    });
+    let (_, worst) = difference(fast.into_iter().zip(exact));
+    assert!(worst < 2e-3, "{worst}");
+}

@@ -2,6 +2,7 @@
 
 mod report;
 mod sample;
+mod sed;
 mod train;
 
 use clap::Subcommand;
@@ -12,6 +13,8 @@ use super::{Context, Outcome};
 pub enum BenchCommand {
     /// Draws per second, of one galaxy and of many, and log densities
     Sample(sample::SampleArgs),
+    /// Microseconds per galaxy of the SED model, and how far its fast path is from the exact one
+    Sed(sed::SedArgs),
     /// Training examples per second
     Train(train::TrainArgs),
 }
@@ -19,6 +22,7 @@ pub enum BenchCommand {
 pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         BenchCommand::Sample(args) => sample::run(args, context),
+        BenchCommand::Sed(args) => sed::run(args, context),
         BenchCommand::Train(args) => train::run(args, context),
     }
 }
