@@ -92,6 +92,9 @@ pub enum Command {
     Train(commands::train::TrainArgs),
     /// Calibration of a checkpoint on fresh mocks
     Validate(commands::validate::ValidateArgs),
+    /// Grids of stellar populations: import, describe
+    #[command(subcommand)]
+    Ssp(commands::ssp::SspCommand),
     /// Walk from a thing back to the files and seeds it was made from
     Why(commands::why::WhyArgs),
 }
@@ -149,6 +152,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),
         Command::Validate(args) => commands::validate::run(args, context),
+        Command::Ssp(command) => commands::ssp::run(command, context),
         Command::Why(args) => commands::why::run(args, context),
     }
 }

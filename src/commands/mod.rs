@@ -27,6 +27,7 @@ pub mod sed;
 pub mod setup;
 pub mod show;
 pub mod simulate;
+pub mod ssp;
 pub mod train;
 pub mod validate;
 pub mod why;

@@ -246,7 +246,7 @@ fn read_header(source: &mut Source, at: u64, hdu: usize) -> Result<Option<(Heade
 
 /// Whether an HDU starts here; nothing, or filling, is the end of the file.
 fn opens_an_hdu(block: &[u8], at: u64, hdu: usize) -> Result<bool, FitsError> {
-    let found = || String::from_utf8_lossy(&block[..block.len().min(10)]).into_owned();
+    let found = || String::from_utf8_lossy(&block[..block.len().min(10)]).escape_debug().to_string();
     if hdu == 0 {
         return if block.starts_with(b"SIMPLE  =") {
             Ok(true)

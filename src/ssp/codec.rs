@@ -131,17 +131,34 @@ fn decode_parts(header: Header, mut rest: &[u8]) -> Result<SspGrid, SspError> {
     let (wave_aa, age_yr, z_abs, living_mass) = (take(n_wave), take(n_age), take(n_met), take(n_met * n_age));
     let scale = Scale::new(header.octave);
     let mut lum = vec![0.0f32; n_met * n_age * n_wave];
-    lum.par_chunks_mut(n_age * n_wave).zip(&parts[1..]).try_for_each(|(lum, part)| {
-        let planes = decompress("spectra", part, 2 * lum.len())?;
-        decode(&planes, n_wave, &scale, lum);
-        Ok::<(), SspError>(())
-    })?;
+    lum.par_chunks_mut(n_age * n_wave).zip(&parts[1..]).try_for_each_init(
+        Vec::new,
+        |planes, (lum, part)| {
+            decompress_into("spectra", part, 2 * lum.len(), planes)?;
+            decode(planes, n_wave, &scale, lum);
+            Ok::<(), SspError>(())
+        },
+    )?;
     SspGrid::new(header.origin, wave_aa, age_yr, z_abs, lum, living_mass)
 }
 
 fn decompress(part: &'static str, bytes: &[u8], expected: usize) -> Result<Vec<u8>, SspError> {
-    match zstd::bulk::decompress(bytes, expected) {
-        Ok(out) if out.len() == expected => Ok(out),
+    let mut out = Vec::new();
+    decompress_into(part, bytes, expected, &mut out)?;
+    Ok(out)
+}
+
+fn decompress_into(
+    part: &'static str,
+    bytes: &[u8],
+    expected: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), SspError> {
+    out.clear();
+    out.reserve_exact(expected);
+    let done = zstd::bulk::Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(bytes, out));
+    match done {
+        Ok(found) if found == expected && out.len() == expected => Ok(()),
         _ => Err(SspError::Decompress { part, expected }),
     }
 }
@@ -173,20 +190,20 @@ fn decode(planes: &[u8], n_wave: usize, scale: &Scale, lum: &mut [f32]) {
         low.chunks_exact(n_wave).zip(high.chunks_exact(n_wave)).zip(lum.chunks_exact_mut(n_wave))
     {
         let mut change = 0u16;
-        for ((code, (&low, &high)), lum) in codes.iter_mut().zip(low.iter().zip(high)).zip(lum) {
+        for (code, (&low, &high)) in codes.iter_mut().zip(low.iter().zip(high)) {
             let zigzag = u16::from_le_bytes([low, high]);
             change = change.wrapping_add((zigzag >> 1) ^ (zigzag & 1).wrapping_neg());
             *code = code.wrapping_add(change);
-            *lum = scale.value(*code);
         }
+        lum.iter_mut().zip(&codes).for_each(|(lum, &code)| *lum = scale.value(code));
     }
 }
 
 /// Between code and luminosity: 1024 steps an octave, from 2^octave up; code 0 is zero.
 struct Scale {
     octave: i32,
-    /// 2^(i / 1024) as f32 bits with the exponent of 2^0.
-    fractions: Vec<u32>,
+    /// The luminosity of every code.
+    values: Box<[f32; 1 << 16]>,
 }
 
 impl Scale {
@@ -200,20 +217,22 @@ impl Scale {
             root = root.sqrt();
             *slot = root;
         }
-        let fraction = |i: usize| {
-            let product: f64 =
-                roots.iter().enumerate().filter(|(bit, _)| i >> bit & 1 == 1).map(|(_, r)| r).product();
-            (product as f32).to_bits()
+        let fraction = |i: usize| -> f64 {
+            roots.iter().enumerate().filter(|(bit, _)| i >> bit & 1 == 1).map(|(_, r)| r).product()
         };
-        Self { octave, fractions: (0..STEPS).map(fraction).collect() }
+        let fractions: Vec<f32> = (0..STEPS).map(|i| fraction(i) as f32).collect();
+        let mut values = Box::new([0.0; 1 << 16]);
+        for (step, value) in values[1..].iter_mut().enumerate() {
+            // Multiplying by a power of two is exact.
+            *value = fractions[step % STEPS]
+                * f32::from_bits(((octave + (step / STEPS) as i32 + 127) << 23) as u32);
+        }
+        Self { octave, values }
     }
 
     #[inline]
     fn value(&self, code: u16) -> f32 {
-        let step = usize::from(code.saturating_sub(1));
-        let octave = self.octave + (step / STEPS) as i32;
-        let value = f32::from_bits(self.fractions[step % STEPS].wrapping_add((octave << 23) as u32));
-        if code == 0 { 0.0 } else { value }
+        self.values[usize::from(code)]
     }
 
     /// The code whose value is nearest, decided by values so that rounding of `log2` cannot matter.

@@ -1,10 +1,17 @@
 //! Simple stellar populations: a grid of spectra over metallicity and age, checked, with where it comes from.
 
 mod codec;
+mod import;
+mod rebin;
 
+use std::path::Path;
+
+use rayon::prelude::*;
 use thiserror::Error;
 
 pub use codec::FORMAT_VERSION;
+pub use import::{ImportError, SHIPPED_MAX_AGE_YR, SHIPPED_ZONES, Trim};
+pub use rebin::{Rebin, RebinError, Zones};
 
 use crate::hash::ContentHash;
 
@@ -13,6 +20,8 @@ const SHIPPED: &[u8] = include_bytes!("../../models/bc03_miles_kroupa.ssp");
 /// Most metallicities, ages and wavelengths, and most values in all, that a grid may have.
 pub const MAX_SHAPE: [usize; 3] = [64, 2000, 200_000];
 const MAX_VALUES: usize = 1 << 27;
+/// Largest grid file read, bytes.
+const MAX_FILE_BYTES: u64 = 1 << 29;
 
 /// What the grid is made of and by whom; travels with every product made from it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -50,7 +59,7 @@ pub struct SspGrid {
     pub lum: Vec<f32>,
     /// Msun still in stars and remnants per Msun formed, `[n_met, n_age]`.
     pub living_mass: Vec<f64>,
-    /// Hash of all of the above.
+    /// Hash of all of the above: of the origin, the axes and the hashes of the spectra.
     pub hash: ContentHash,
 }
 
@@ -86,6 +95,10 @@ pub enum SspError {
     Dark { z_abs: f64, age_yr: f64 },
     #[error("living mass at metallicity {z_abs}, age {age_yr} yr is {found}, expected 0 to 1")]
     LivingMass { z_abs: f64, age_yr: f64, found: f64 },
+    #[error("the file has {found} bytes, more than any SSP grid's {limit}")]
+    FileSize { found: u64, limit: u64 },
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
     #[error("solar luminosity {found} erg/s, expected 3.7e33 to 4.0e33")]
     Lsun { found: f64 },
 }
@@ -94,6 +107,15 @@ impl SspGrid {
     /// The grid that comes with the program: BC03 (2016), MILES, Kroupa; see `models/README.md`.
     pub fn shipped() -> Result<Self, SspError> {
         Self::from_bytes(SHIPPED)
+    }
+
+    /// Reads a grid file.
+    pub fn read(path: &Path) -> Result<Self, SspError> {
+        let found = std::fs::metadata(path)?.len();
+        if found > MAX_FILE_BYTES {
+            return Err(SspError::FileSize { found, limit: MAX_FILE_BYTES });
+        }
+        Self::from_bytes(&std::fs::read(path)?)
     }
 
     /// A grid of the parts given, hashed; shapes as in the fields of [`SspGrid`].
@@ -120,28 +142,32 @@ impl SspGrid {
         if !(3.7e33..=4.0e33).contains(&origin.lsun_erg_s) {
             return Err(SspError::Lsun { found: origin.lsun_erg_s });
         }
-        for (row, spectrum) in lum.chunks_exact(n_wave).enumerate() {
-            let (z_abs, age_yr) = (z_abs[row / n_age], age_yr[row % n_age]);
-            // As bits, anything negative, infinite or NaN is above the greatest finite number.
-            let most = spectrum.iter().map(|l| l.to_bits()).fold(0, u32::max);
-            if most > f32::MAX.to_bits() {
-                let worst = spectrum.iter().position(|l| l.to_bits() > f32::MAX.to_bits()).unwrap_or(0);
-                return Err(SspError::Luminosity {
-                    z_abs,
-                    age_yr,
-                    wave_aa: wave_aa[worst],
-                    found: spectrum[worst],
+        for (row, &found) in living_mass.iter().enumerate() {
+            if !(0.0..=1.0).contains(&found) {
+                return Err(SspError::LivingMass {
+                    z_abs: z_abs[row / n_age],
+                    age_yr: age_yr[row % n_age],
+                    found,
                 });
             }
-            if most == 0 {
-                return Err(SspError::Dark { z_abs, age_yr });
-            }
-            let found = living_mass[row];
-            if !(0.0..=1.0).contains(&found) {
-                return Err(SspError::LivingMass { z_abs, age_yr, found });
-            }
         }
-        let hash = hash(&origin, [&wave_aa, &age_yr, &z_abs, &living_mass], &lum)?;
+        let place = |row: usize| (z_abs[row / n_age], age_yr[row % n_age]);
+        let spectra: Vec<ContentHash> = lum
+            .par_chunks_exact(n_wave)
+            .enumerate()
+            .map_init(Vec::new, |bytes, (row, spectrum)| {
+                check_spectrum(spectrum, &wave_aa, place(row))?;
+                bytes.resize(4 * n_wave, 0);
+                bytes
+                    .as_chunks_mut()
+                    .0
+                    .iter_mut()
+                    .zip(spectrum)
+                    .for_each(|(slot, l)| *slot = l.to_le_bytes());
+                Ok(ContentHash::of_bytes(bytes))
+            })
+            .collect::<Result<_, SspError>>()?;
+        let hash = hash(&origin, [&wave_aa, &age_yr, &z_abs, &living_mass], &spectra)?;
         Ok(Self { origin, wave_aa, age_yr, z_abs, lum, living_mass, hash })
     }
 
@@ -175,13 +201,22 @@ fn check_len(part: &'static str, found: usize, expected: usize) -> Result<(), Ss
     if found == expected { Ok(()) } else { Err(SspError::Shape { part, found, expected }) }
 }
 
-fn hash(origin: &SspOrigin, axes: [&[f64]; 4], lum: &[f32]) -> Result<ContentHash, SspError> {
-    let mut lum_bytes = vec![0; 4 * lum.len()];
-    lum_bytes.chunks_exact_mut(4).zip(lum).for_each(|(slot, l)| slot.copy_from_slice(&l.to_le_bytes()));
+fn check_spectrum(spectrum: &[f32], wave_aa: &[f64], (z_abs, age_yr): (f64, f64)) -> Result<(), SspError> {
+    // As bits, anything negative, infinite or NaN is above the greatest finite number.
+    let greatest = f32::MAX.to_bits();
+    let most = spectrum.iter().map(|l| l.to_bits()).fold(0, u32::max);
+    if most > greatest {
+        let worst = spectrum.iter().position(|l| l.to_bits() > greatest).unwrap_or(0);
+        return Err(SspError::Luminosity { z_abs, age_yr, wave_aa: wave_aa[worst], found: spectrum[worst] });
+    }
+    if most == 0 { Err(SspError::Dark { z_abs, age_yr }) } else { Ok(()) }
+}
+
+fn hash(origin: &SspOrigin, axes: [&[f64]; 4], spectra: &[ContentHash]) -> Result<ContentHash, SspError> {
     let axis_bytes = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     let mut parts = vec![b"ssp grid".to_vec(), serde_json::to_vec(origin)?];
     parts.extend(axes.map(axis_bytes));
-    parts.push(lum_bytes);
+    parts.push(spectra.iter().flat_map(|hash| *hash.as_bytes()).collect());
     Ok(ContentHash::of_parts(parts.iter().map(Vec::as_slice)))
 }
 
