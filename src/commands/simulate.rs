@@ -15,7 +15,7 @@ use crate::npz::NpzWriter;
 use crate::prior::{N_PARAM, PARAMS, Prior};
 use crate::progress::{Event, Progress};
 use crate::sed::{PhotTable, SedModel};
-use crate::simulate::{Recipe, Rows, Simulator, Subsampler, rejection_counts};
+use crate::simulate::{Recipe, Rows, Simulator, Subsampler, rejection_counts, table_options};
 use crate::store::{
     Array, ProductKind, RunSpec, RunState, Store, TrainingSet, TrainingSetSpec, encode_arrays,
 };
@@ -78,7 +78,7 @@ impl Sources {
         let noise = noise.for_bands(&bands)?;
         let filters = setup::shipped_filters(&bands)?;
         let model = setup::sed_model(args.birth_cloud_age)?;
-        let table = PhotTable::new(&model, &filters, prior.zred_support(), &Default::default())?;
+        let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(&prior))?;
         let recipe = Recipe { missing: args.missing, ..Recipe::default() };
         Ok(Self { model, filters, table, prior, noise, recipe })
     }

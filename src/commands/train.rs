@@ -19,7 +19,7 @@ use crate::flow::{Conditioner, FlowConfig};
 use crate::infer::{ModelCard, Npe, Support};
 use crate::progress::{Event, Progress};
 use crate::sed::PhotTable;
-use crate::simulate::{Recipe, Rows, Simulator};
+use crate::simulate::{Recipe, Rows, Simulator, table_options};
 use crate::store::{Epoch, RunId, RunSpec, RunState, Store, TrainingId, TrainingSet, TrainingSpec};
 
 /// Simulations held out of a stream to choose the best weights and fix the scaling.
@@ -201,7 +201,7 @@ fn stored_sources(store: &Store, set: &TrainingSet, args: &TrainArgs) -> anyhow:
         );
     }
     let filters = setup::shipped_filters(&noise.band_names())?;
-    let table = PhotTable::new(&model, &filters, prior.zred_support(), &Default::default())?;
+    let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(&prior))?;
     let recipe =
         Recipe { missing: set.recipe["missing"].as_f64().unwrap_or(args.missing), ..Recipe::default() };
     Ok(Sources { model, filters, table, prior, noise, recipe })

@@ -14,9 +14,9 @@ use thiserror::Error;
 
 use crate::features::{FeatureError, FeatureSpec, MAX_BANDS};
 use crate::noise::{NoiseModel, NoiseSampler, Rejection, Rejections};
-use crate::prior::{N_PARAM, Prior};
+use crate::prior::{N_PARAM, Prior, param_index};
 use crate::rng::Streams;
-use crate::sed::{PhotTable, Scratch};
+use crate::sed::{DustRange, PhotOptions, PhotTable, Scratch};
 
 pub use subsample::{SubsampleError, Subsampler};
 
@@ -74,6 +74,25 @@ impl Photometry for PhotTable {
             out.fill(f64::NAN);
         }
     }
+}
+
+/// How a [`PhotTable`] is made for all the dust that a prior can draw.
+pub fn table_options(prior: &Prior) -> PhotOptions {
+    /// Of an unbounded density, the share of draws beyond which the table may be less exact.
+    const TAIL: f64 = 1e-5;
+    let reach = |name: &str| {
+        param_index(name).map_or((0.0, 0.0), |param| {
+            let (least, most) = prior.support(param);
+            let least = if least.is_finite() { least } else { prior.quantile(param, TAIL) };
+            (least, if most.is_finite() { most } else { prior.quantile(param, 1.0 - TAIL) })
+        })
+    };
+    let dust = DustRange {
+        tau_bc_max: reach("tau_bc").1,
+        tau_ism_max: reach("tau_ism").1,
+        n_dust: reach("n_dust"),
+    };
+    PhotOptions { dust, ..PhotOptions::default() }
 }
 
 /// What of a simulation is not prior, SED model or noise; stored with every training set.

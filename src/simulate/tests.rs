@@ -138,3 +138,9 @@ fn a_subsample_follows_the_new_prior() {
         Some(SubsampleError::Wider { param: "tau_ism", .. })
     ));
 }
+
+#[test]
+fn a_table_is_made_for_the_dust_the_prior_can_draw() {
+    let default = table_options(&Prior::default()).dust;
+    assert_eq!((default.tau_bc_max, default.tau_ism_max, default.n_dust), (3.0, 3.0, (-2.0, 1.0)));
+}
