@@ -110,6 +110,21 @@ fn init_makes_a_file_that_check_finds_sound_and_never_overwrites_it() {
 }
 
 #[test]
+fn init_killed_at_any_moment_can_be_done_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for attempt in 0..20 {
+        let path = dir.path().join(format!("{attempt}.db"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sedflow")).arg("init").arg(&path).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(500 * attempt * attempt / 4));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let again = sedflow(&path, &["init"]);
+        assert!(again.status.success() || stderr(&again).contains("exists already"), "{}", stderr(&again));
+        ok(sedflow(&path, &["check"]));
+    }
+}
+
+#[test]
 fn galaxies_are_listed_by_condition_cone_and_limit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");

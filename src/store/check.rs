@@ -129,14 +129,15 @@ fn integrity(conn: &Connection, c: &mut Checker) -> Result<(), StoreError> {
 fn objects(conn: &Connection, version: i64, c: &mut Checker) -> Result<(), StoreError> {
     let (found, expected) = (schema::objects(conn)?, schema::expected_objects()?);
     let mut wrong = Vec::new();
-    for (name, object) in expected {
-        match found.get(name) {
-            Some(same) if same == object => {}
-            Some(_) => wrong.push(format!("the {} `{name}` was changed", object.0)),
-            None => wrong.push(format!("the {} `{name}` is missing", object.0)),
+    for (object, sql) in expected {
+        let (kind, name) = object;
+        match found.get(object) {
+            Some(same) if same == sql => {}
+            Some(_) => wrong.push(format!("the {kind} `{name}` was changed")),
+            None => wrong.push(format!("the {kind} `{name}` is missing")),
         }
     }
-    for (name, (kind, _)) in found.iter().filter(|(name, _)| !expected.contains_key(*name)) {
+    for (kind, name) in found.keys().filter(|object| !expected.contains_key(*object)) {
         if kind == "trigger" {
             wrong.push(format!("there is a foreign trigger `{}`", name.escape_debug()));
         } else {
@@ -248,7 +249,8 @@ fn owner(conn: &Connection, table: &str, rowid: i64) -> Result<String, StoreErro
 fn dictionary(conn: &Connection, c: &mut Checker) -> Result<(), StoreError> {
     // tables of others are theirs to describe
     let ours = schema::expected_objects()?;
-    let foreign = |gap: &String| gap.split('.').next().is_some_and(|table| !ours.contains_key(table));
+    let is_ours = |name: &str| ours.keys().any(|(_, ours)| ours == name);
+    let foreign = |gap: &String| gap.split('.').next().is_some_and(|table| !is_ours(table));
     let gaps: Vec<String> = schema::dictionary_gaps(conn)?.into_iter().filter(|gap| !foreign(gap)).collect();
     if gaps.is_empty() {
         c.ok("dictionary", "every column is described");

@@ -74,6 +74,15 @@ fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
+/// True for what a killed [`super::Store::create`] leaves: a journal, and nothing once it is rolled back.
+pub(super) fn is_half_made(path: &Path) -> bool {
+    let is_empty = || -> Result<bool, StoreError> {
+        let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        Ok(conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?)
+    };
+    with_suffix(path, "-journal").exists() && is_empty().unwrap_or(false)
+}
+
 fn immutable_uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {

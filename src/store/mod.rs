@@ -142,11 +142,11 @@ const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 impl Store {
     /// Makes an empty catalog. Errors with [`StoreError::Exists`] if there is one, or any other file.
     ///
-    /// Killed half-way, it leaves an empty file at most, which the next call takes over.
+    /// Killed half-way, it leaves an empty or unfinished file, which the next call takes over.
     pub fn create(path: &Path) -> Result<Store, StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
         match std::fs::metadata(path) {
-            Ok(file) if file.len() > 0 || !file.is_file() => {
+            Ok(file) if !file.is_file() || file.len() > 0 && !files::is_half_made(path) => {
                 return Err(StoreError::Exists { path: path.to_owned() });
             }
             Ok(_) => {}
@@ -242,40 +242,46 @@ impl Store {
     /// views and indexes are let be: nothing runs them unless the user asks.
     fn verify_objects(&self) -> Result<(), StoreError> {
         let foreign = |object: String| StoreError::ForeignObject { path: self.path.clone(), object };
-        let found = schema::objects(&self.conn)?;
-        for (name, expected) in schema::expected_objects()? {
-            match found.get(name) {
-                Some(object) if object == expected => {}
-                Some(_) => return Err(foreign(format!("the {} `{name}` was changed", expected.0))),
-                None => return Err(foreign(format!("the {} `{name}` is missing", expected.0))),
+        let (found, expected) = (schema::objects(&self.conn)?, schema::expected_objects()?);
+        for (object, sql) in expected {
+            let (kind, name) = object;
+            match found.get(object) {
+                Some(same) if same == sql => {}
+                Some(_) => return Err(foreign(format!("the {kind} `{name}` was changed"))),
+                None => return Err(foreign(format!("the {kind} `{name}` is missing"))),
             }
         }
-        let extra = found.iter().find(|(name, (kind, _))| {
-            kind == "trigger" && !schema::expected_objects().is_ok_and(|ours| ours.contains_key(*name))
-        });
-        match extra {
-            Some((name, _)) => Err(foreign(format!("there is a foreign trigger `{}`", name.escape_debug()))),
+        match found.keys().find(|object| object.0 == "trigger" && !expected.contains_key(*object)) {
+            Some((_, name)) => Err(foreign(format!("there is a foreign trigger `{}`", name.escape_debug()))),
             None => Ok(()),
         }
     }
 
     /// Write-ahead log where the file system can share memory between processes, else a rollback journal.
     fn choose_journal(&mut self) -> Result<(), StoreError> {
-        let network = files::network_file_system(&self.path);
+        self.choose_journal_on(files::network_file_system(&self.path))
+    }
+
+    fn choose_journal_on(&mut self, network: Option<&str>) -> Result<(), StoreError> {
         let wanted = if network.is_some() { "DELETE" } else { "WAL" };
         let got: String = self
             .conn
             .query_row(&format!("PRAGMA journal_mode = {wanted}"), [], |row| row.get(0))
             .in_sql("PRAGMA journal_mode")?;
-        if !got.eq_ignore_ascii_case("wal") {
-            let why = network.map_or("its file system cannot share memory".to_owned(), |name| {
-                format!("it lies on {name}")
-            });
-            self.notes.push(format!(
-                "{} is written with a rollback journal, because {why}: readers wait while a batch is committed, and \
-                 other machines must not write to it meanwhile",
-                self.path.display()
-            ));
+        let path = self.path.display();
+        match (network, got.eq_ignore_ascii_case("wal")) {
+            (None, true) => {}
+            (Some(name), true) => self.notes.push(format!(
+                "{path} lies on {name} but is in use with a write-ahead log: processes on other machines must not \
+                 open it now"
+            )),
+            (network, false) => {
+                let why = network.map_or("its file system cannot share memory".into(), |name| format!("it lies on {name}"));
+                self.notes.push(format!(
+                    "{path} is written with a rollback journal, because {why}: readers wait while a batch is \
+                     committed, and other machines must not write to it meanwhile"
+                ));
+            }
         }
         // FULL: what a command reported as committed survives a power cut
         self.conn.pragma_update(None, "synchronous", "FULL")?;

@@ -39,8 +39,8 @@ impl Schema {
     }
 }
 
-/// Name -> (type, SQL) of every object of a schema.
-pub(super) type Objects = BTreeMap<String, (String, String)>;
+/// (type, name) -> SQL of every object of a schema.
+pub(super) type Objects = BTreeMap<(String, String), String>;
 
 /// What `sqlite_schema` holds in a file that nobody else has changed.
 pub(super) fn expected_objects() -> Result<&'static Objects, StoreError> {
@@ -61,13 +61,14 @@ pub(super) fn in_memory() -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// All objects with SQL text; SQLite's own (statistics, automatic indexes) are left out.
+/// All objects with SQL text; SQLite's own tables and indexes (statistics, uniqueness) are left out.
+///
+/// A trigger is never SQLite's own, whatever it is called.
 pub(super) fn objects(conn: &Connection) -> Result<Objects, StoreError> {
-    let sql = "SELECT name, type, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let sql = "SELECT type, name, coalesce(sql, '') FROM sqlite_schema \
+               WHERE NOT (type IN ('table', 'index') AND name LIKE 'sqlite\\_%' ESCAPE '\\')";
     let mut statement = conn.prepare(sql)?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get(0)?, (row.get(1)?, row.get::<_, Option<String>>(2)?.unwrap_or_default())))
-    })?;
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn every_table_is_strict_and_every_blob_is_a_hash_or_has_one() {
         let conn = in_memory().unwrap();
-        for (name, (kind, sql)) in objects(&conn).unwrap() {
+        for ((kind, name), sql) in objects(&conn).unwrap() {
             assert!(kind != "table" || sql.contains("STRICT"), "{name}");
         }
         let entries = dictionary().unwrap();

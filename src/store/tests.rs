@@ -205,6 +205,16 @@ fn a_catalog_with_a_foreign_trigger_or_a_changed_object_is_refused() {
         ("DROP VIEW product; CREATE VIEW product AS SELECT 1", "view `product` was changed"),
         ("DROP TRIGGER galaxy_is_immutable", "trigger `galaxy_is_immutable` is missing"),
         ("ALTER TABLE galaxy ADD COLUMN x TEXT", "table `galaxy` was changed"),
+        // named as a table of ours
+        (
+            "CREATE TRIGGER galaxy AFTER INSERT ON run BEGIN DELETE FROM galaxy; END",
+            "foreign trigger `galaxy`",
+        ),
+        (
+            "CREATE TRIGGER evil AFTER INSERT ON run BEGIN DELETE FROM galaxy; END; PRAGMA writable_schema = ON; \
+             UPDATE sqlite_schema SET name = 'sqlite_evil', sql = replace(sql, 'evil', 'sqlite_evil') WHERE name = 'evil'",
+            "foreign trigger `sqlite_evil`",
+        ),
     ] {
         let temp = temp();
         drop(Store::create(&temp.path).unwrap());
@@ -214,6 +224,19 @@ fn a_catalog_with_a_foreign_trigger_or_a_changed_object_is_refused() {
             assert!(error.contains(expected), "{error}");
         }
     }
+}
+
+#[test]
+fn on_a_network_file_system_a_rollback_journal_is_used_and_the_user_told() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    assert!(store.notes().is_empty());
+    store.choose_journal_on(Some("NFS")).unwrap();
+    assert!(store.notes()[0].contains("rollback journal, because it lies on NFS"), "{:?}", store.notes());
+    let (_, state) = ingesting(&mut store);
+    store.commit_ingest_batch(state.id, 1, &[galaxy(0, "0")], &[], &[]).unwrap();
+    let mode: String = store.conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete");
 }
 
 #[test]
