@@ -87,11 +87,8 @@ pub fn table_options(prior: &Prior) -> PhotOptions {
             (least, if most.is_finite() { most } else { prior.quantile(param, 1.0 - TAIL) })
         })
     };
-    let dust = DustRange {
-        tau_bc_max: reach("tau_bc").1,
-        tau_ism_max: reach("tau_ism").1,
-        n_dust: reach("n_dust"),
-    };
+    let dust =
+        DustRange { tau_bc_max: reach("tau_bc").1, tau_ism_max: reach("tau_ism").1, n_dust: reach("n_dust") };
     PhotOptions { dust, ..PhotOptions::default() }
 }
 
