@@ -110,7 +110,12 @@ fn fits(path: &Path) {
         ColumnDef::new("e", Kind::F64).vector(2, &[]),
         ColumnDef::text("note", 32),
     ];
-    let text = |texts: [&str; 3]| texts.map(str::to_owned);
+    // Our writer keeps to the standard, where text is printable ASCII; others do not, so the bytes of
+    // what it would refuse are put in afterwards.
+    let stand_in = |text: &str| {
+        if text.chars().all(|c| (' '..='~').contains(&c)) { text.to_owned() } else { "@".repeat(text.len()) }
+    };
+    let text = |texts: [&str; 3]| texts.map(stand_in);
     let mut file = FitsWriter::create(path, &[]).unwrap();
     let mut table = file.table("T", columns, &[]).unwrap();
     let (ids, notes) = (text(IDS), text(NOTE));
@@ -126,6 +131,13 @@ fn fits(path: &Path) {
     table.write(3, &cells).unwrap();
     table.finish().unwrap();
     file.finish().unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    for text in IDS.iter().filter(|text| stand_in(text) != **text) {
+        let at =
+            bytes.windows(text.len()).position(|window| window.iter().all(|byte| *byte == b'@')).unwrap();
+        bytes[at..at + text.len()].copy_from_slice(text.as_bytes());
+    }
+    std::fs::write(path, bytes).unwrap();
 }
 
 fn parquet(path: &Path) {
@@ -342,8 +354,9 @@ fn a_file_cut_short_gives_its_whole_rows() {
     assert!(said.contains("the file is cut short"), "{said}");
     let kept = catalog.number("SELECT count(*) FROM galaxy");
     assert!((500..1500).contains(&kept), "{kept}");
-    assert_eq!(catalog.number("SELECT n_read FROM ingest"), kept);
-    assert_eq!(catalog.number("SELECT n FROM ingest_count WHERE item LIKE 'file cut short%'"), 2000 - kept);
+    let read = kept + catalog.number("SELECT count(*) FROM ingest_reject");
+    assert_eq!(catalog.number("SELECT n_read FROM ingest"), read);
+    assert_eq!(catalog.number("SELECT n FROM ingest_count WHERE item LIKE 'file cut short%'"), 2000 - read);
     catalog.expect(0, &["check"]);
 }
 

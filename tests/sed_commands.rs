@@ -142,7 +142,7 @@ fn bad_rows_are_listed_and_good_ones_computed() {
         for expected in [
             "bad.csv: row 2: column tau_bc: found -0.5, expected a finite number, 0 or more",
             "bad.csv: row 3: column beta1 + beta2 + beta3 + beta4: found ",
-            "bad.csv: row 4: column log_mstar: found `nan`, expected a number",
+            "bad.csv: row 4: column log_mstar: found `NaN`, expected a number",
             "bad.csv: row 5: column tburst: found `old`, expected a number",
             "bad.csv: row 6: column redshift: found -0.1, expected above 0 and at most 20",
             "bad.csv: row 7: column birth_cloud_age_gyr: found -1, expected 0 or more",
@@ -177,7 +177,8 @@ fn mistakes_in_the_command_or_the_table_as_a_whole_are_failures() {
     let params = write(folder.path(), "p.csv", &parameters(1));
     let short = write(folder.path(), "short.csv", "log_mstar,beta1\n10,1\n");
     let grid = write(folder.path(), "grid.ssp", "sedfssp\n");
-    let bad_curve = write(folder.path(), "x.txt", "# unit: angstrom\n# counts: photon\n5000 1\n4000 1\n");
+    let bad_curve =
+        write(folder.path(), "x.txt", "# name: x\n# unit: angstrom\n# counts: photon\n5000 1\n4000 1\n");
     for (arguments, expected) in [
         (vec!["--params", &short, "--bands", "sdss2010-r"], "no column beta2, beta3"),
         (vec!["--params", &params, "--bands", "sdss2010-q"], "no such band"),
@@ -205,7 +206,7 @@ fn a_spectrum_is_written_as_csv_and_fits_and_drawn() {
     let csv = ok(&["--wave", "3600:9800:0.8", "--sigma", "150", "--redshift", "0.05"]);
     let (header, rows) = table(&csv);
     assert_eq!(header, ["wave_obs_aa", "wave_aa", "flam", "flux_nmgy"]);
-    assert_eq!((rows.len(), rows[0][0]), (7751, "3600"));
+    assert_eq!((rows.len(), rows[0][0]), (7751, "3600.0"));
     assert!(rows.iter().all(|row| row[2].parse::<f64>().unwrap() > 0.0));
     ok(&["--params", REFERENCE, "--row", "3", "--out", &fits]);
     let bytes = fs::read(&fits).unwrap();
