@@ -137,6 +137,8 @@ pub struct Store {
 /// Larger blobs and texts are refused on reading and writing; a training chunk or checkpoint is far below.
 const MAX_VALUE_BYTES: i32 = 512 << 20;
 const PAGE_BYTES: i64 = 8192;
+const WRITER_CACHE_KIB: i64 = 96 << 10;
+const READER_CACHE_KIB: i64 = 32 << 10;
 const BUSY_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Store {
@@ -219,7 +221,10 @@ impl Store {
                 store.choose_journal()?;
                 store.mark_interrupted_runs()?;
             }
-            Mode::Read => store.conn.pragma_update(None, "query_only", true)?,
+            Mode::Read => {
+                store.conn.pragma_update(None, "query_only", true)?;
+                store.conn.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+            }
         }
         Ok(store)
     }
@@ -286,6 +291,8 @@ impl Store {
         // FULL: what a command reported as committed survives a power cut
         self.conn.pragma_update(None, "synchronous", "FULL")?;
         self.conn.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        // indexes of positions and redshifts are filled in no order; their pages should stay in memory
+        self.conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
         Ok(())
     }
 }

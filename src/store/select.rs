@@ -151,8 +151,9 @@ impl Store {
             // writing to a String does not fail
             let _ = write!(sql, "{}{expression} AS {}", if i > 0 { ", " } else { "" }, quoted(name));
         }
+        // The plus keeps the planner from going by survey, of which there are few, instead of by condition.
         sql.push_str(
-            " FROM galaxy g JOIN survey s USING (survey_id) \
+            " FROM galaxy g JOIN survey s ON s.survey_id = +g.survey_id \
              LEFT JOIN posterior_summary q ON q.galaxy_id = g.galaxy_id AND q.posterior_set_id = ? \
              LEFT JOIN posterior p ON p.galaxy_id = g.galaxy_id AND p.posterior_set_id = ?",
         );
