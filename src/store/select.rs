@@ -161,17 +161,17 @@ impl Store {
         values.extend([set.clone(), set]);
         let _ = write!(sql, ") SELECT {outputs} FROM galaxies WHERE 1");
         if let Some(cone) = selection.cone {
-            sql.push_str(" AND (");
-            for (i, range) in sky::cone_ranges(cone.ra_deg, cone.dec_deg, cone.radius_deg).iter().enumerate()
-            {
-                sql.push_str(if i > 0 {
-                    " OR healpix29 BETWEEN ? AND ?"
-                } else {
-                    "healpix29 BETWEEN ? AND ?"
-                });
-                values.extend([*range.start(), *range.end()].map(|cell| SqlValue::Integer(cell as i64)));
-            }
-            sql.push_str(") AND separation_deg(ra_deg, dec_deg, ?, ?) <= ?");
+            // A join with the ranges goes by the index once for each; as many ORs would be scanned for.
+            let ranges = sky::cone_ranges(cone.ra_deg, cone.dec_deg, cone.radius_deg);
+            let _ = write!(
+                sql,
+                " AND galaxy_id IN (WITH cells (first, last) AS (VALUES {}) SELECT c.galaxy_id FROM cells CROSS JOIN \
+                 galaxy c ON c.healpix29 BETWEEN cells.first AND cells.last \
+                 WHERE separation_deg(c.ra_deg, c.dec_deg, ?, ?) <= ?)",
+                vec!["(?, ?)"; ranges.len()].join(", ")
+            );
+            let cells = ranges.iter().flat_map(|range| [*range.start(), *range.end()]);
+            values.extend(cells.map(|cell| SqlValue::Integer(cell as i64)));
             values.extend([cone.ra_deg, cone.dec_deg, cone.radius_deg].map(SqlValue::Real));
         }
         if let Some(not_in) = selection.not_in {
