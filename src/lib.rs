@@ -35,6 +35,7 @@ pub mod simulate;
 pub mod flow;
 
 // inference
+pub mod codec;
 pub mod infer;
 pub mod validate;
 

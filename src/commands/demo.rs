@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::infer::{InferArgs, infer_recorded, say};
+use super::infer::{InferArgs, Keep, infer_recorded, say};
 use super::listen::Terminal;
 use super::{Context, Outcome, ingest};
 use crate::infer::SHIPPED_NAME;
@@ -42,6 +42,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
         checkpoint: SHIPPED_NAME.into(),
         name: None,
         seed: 0,
+        store: Keep::Draws,
         no_samples: false,
     };
     let (tally, set, state) = infer_recorded(&mut store, &infer, &terminal)?;

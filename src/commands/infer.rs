@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::listen::Terminal;
 use super::setup::Loaded;
-use super::{Context, Outcome, pack, setup};
+use super::{Context, Outcome, setup};
+use crate::codec;
 use crate::galaxy::phot_flag;
 use crate::hash::ContentHash;
-use crate::infer::{Marginal, Measured, Reason, SHIPPED_NAME, join_reasons};
+use crate::infer::{Draws, Marginal, Measured, Reason, Recipe, SHIPPED_NAME, column_names, join_reasons};
 use crate::progress::{Event, Progress};
 use crate::store::{
     BandSetId, GalaxyId, Method, ObservedGalaxy, PosteriorRow, PosteriorSet, PosteriorSetSpec, RunId,
@@ -37,9 +38,33 @@ pub struct InferArgs {
     pub name: Option<String>,
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// What to keep of each posterior beside its summaries
+    #[arg(long, value_enum, default_value_t = Keep::Draws)]
+    pub store: Keep,
     /// Keep summaries only, not the draws
-    #[arg(long)]
+    #[arg(long, conflicts_with = "store")]
     pub no_samples: bool,
+}
+
+/// How posteriors are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Keep {
+    /// Packed draws, about 120 kB per 10,000
+    Draws,
+    /// What the draws can be made from again, about 180 bytes
+    Recipe,
+    /// Draws, and the recipe that gives them again
+    Both,
+}
+
+impl InferArgs {
+    fn keeps_draws(&self) -> bool {
+        !self.no_samples && self.store != Keep::Recipe
+    }
+
+    fn keeps_recipe(&self) -> bool {
+        !self.no_samples && self.store != Keep::Draws
+    }
 }
 
 /// How an inference went.
@@ -93,7 +118,7 @@ pub fn infer_recorded(
     }
     let config = json!({
         "where": args.condition, "draws": args.draws, "checkpoint": args.checkpoint, "name": args.name,
-        "seed": args.seed, "samples": !args.no_samples,
+        "seed": args.seed, "samples": args.keeps_draws(), "recipe": args.keeps_recipe(),
     });
     let spec = RunSpec { command: "infer", config: &config, seed: Some(args.seed), resumes: None };
     store.recorded(&spec, |store, run| {
@@ -109,9 +134,11 @@ fn infer(
     progress: &dyn Progress,
 ) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
     let loaded = setup::load_checkpoint(store, run, &args.checkpoint)?;
-    let names = pack::column_names();
+    let names = column_names();
     let config = json!({
-        "method": "npe", "where": args.condition, "codec": pack::CODEC, "samples": !args.no_samples,
+        "method": "npe", "where": args.condition, "codec": codec::CODEC,
+        "steps_per_width": codec::STEPS_PER_WIDTH,
+        "samples": args.keeps_draws(), "recipe": args.keeps_recipe(),
     });
     let set = store.begin_posterior_set(
         run,
@@ -273,18 +300,45 @@ impl Plan<'_> {
             Ok(draws) => draws,
             Err(reason) => return Ok(refuse(&[reason])),
         };
-        let samples = if self.args.no_samples { None } else { Some(pack::pack(&draws)?) };
+        let recipe = Recipe {
+            checkpoint: self.loaded.hash,
+            features: x,
+            zred: observation.zred,
+            seed: self.args.seed,
+            stream,
+            n_draws: self.args.draws as u32,
+            steps_per_width: codec::STEPS_PER_WIDTH,
+        };
         Ok(PosteriorRow {
             galaxy: galaxy.id,
             method: Some(Method::Npe),
             n_draws: self.args.draws,
             n_bands: measured.observed.count_ones(),
             ood_score: Some(score),
-            codec: samples.is_some().then(|| pack::CODEC.to_owned()),
-            samples,
             summary: draws.summaries(npe.prior()).iter().map(summary).collect(),
-            ..PosteriorRow::default()
+            ..self.kept(&draws, &recipe)?
         })
+    }
+
+    /// The draws as they are stored.
+    fn kept(&self, draws: &Draws, recipe: &Recipe) -> anyhow::Result<PosteriorRow> {
+        let mut row = PosteriorRow::default();
+        if self.args.keeps_draws() {
+            let packed = draws.pack(codec::STEPS_PER_WIDTH)?;
+            row.codec = Some(codec::CODEC.to_owned());
+            row.codec_ks = Some(packed.achieved.ks);
+            row.draws_hash = Some(packed.hash);
+            row.samples = Some(packed.bytes);
+        } else if self.args.keeps_recipe() {
+            let (hash, ks) = draws.quantised_hash(codec::STEPS_PER_WIDTH)?;
+            row.codec = Some(codec::CODEC.to_owned());
+            row.codec_ks = Some(ks);
+            row.draws_hash = Some(hash);
+        }
+        if self.args.keeps_recipe() {
+            row.recipe = Some(recipe.to_bytes());
+        }
+        Ok(row)
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use super::setup::Loaded;
-use super::{Context, Outcome, infer, pack, setup};
+use super::{Context, Outcome, draws, infer, setup};
 use crate::constants::{AB_ZERO_CGS, C_AA_PER_S, NMGY_PER_MAGGIE};
 use crate::features::short_band;
-use crate::infer::{Measured, SHIPPED_NAME};
+use crate::infer::{Measured, SHIPPED_NAME, column_names};
 use crate::plot::Canvas;
 use crate::plot::corner::{Sample, Variable, corner};
 use crate::plot::curves::{QuantileBand, TrainingCurve, history, training};
@@ -158,26 +158,29 @@ fn subject(context: &Context, args: &GalaxyArgs) -> anyhow::Result<Subject> {
     let posterior = store
         .posterior(set.id, id)?
         .with_context(|| format!("set {} has nothing on galaxy {}", set.name, args.galaxy))?;
-    let Some(samples) = posterior.row.samples else {
+    if posterior.row.samples.is_none() && posterior.row.recipe.is_none() {
         match posterior.row.reason {
             Some(reason) => bail!("galaxy {} has no posterior in set {}: {reason}", args.galaxy, set.name),
             None => bail!("set {} holds no draws of galaxy {}, only summaries", set.name, args.galaxy),
         }
-    };
-    let columns = pack::unpack(&samples)
-        .with_context(|| format!("draws of galaxy {} in set {}", args.galaxy, set.name))?;
-    if columns.len() < N_PARAM || columns[0].is_empty() {
-        bail!(
-            "the draws of galaxy {} have {} columns, expected at least {N_PARAM}",
-            args.galaxy,
-            columns.len()
-        );
     }
     let config = serde_json::json!({ "galaxy": args.galaxy, "set": set.name });
     let spec = RunSpec { command: "plot", config: &config, seed: None, resumes: None };
     let loaded = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
         Ok((setup::load_checkpoint(store, run, &name)?, RunState::Done))
     })?;
+    let maker = draws::Maker { npe: &loaded.npe, checkpoint: loaded.hash, derived: &loaded.derived };
+    let found = draws::of_posterior(&posterior, maker)
+        .with_context(|| format!("draws of galaxy {} in set {}", args.galaxy, set.name))?
+        .with_context(|| format!("set {} holds no draws of galaxy {}", set.name, args.galaxy))?;
+    let columns: Vec<Vec<f32>> = column_names()
+        .iter()
+        .map(|name| Ok(found.find(name)?.to_vec()))
+        .collect::<Result<_, crate::codec::CodecError>>()
+        .with_context(|| format!("draws of galaxy {} in set {}", args.galaxy, set.name))?;
+    if found.n == 0 {
+        bail!("set {} holds no draw of galaxy {}", set.name, args.galaxy);
+    }
     let (galaxy, measured) = infer::measured_for(&store, &loaded, id)?;
     let title = format!("{survey} {}, z = {:.4}", galaxy.object_id, galaxy.redshift.unwrap_or(f64::NAN));
     Ok(Subject { galaxy, measured, loaded, columns, title })
@@ -185,7 +188,7 @@ fn subject(context: &Context, args: &GalaxyArgs) -> anyhow::Result<Subject> {
 
 fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas> {
     let prior = subject.loaded.npe.prior();
-    let names = pack::column_names();
+    let names = column_names();
     let chosen: Vec<usize> = if params.is_empty() {
         (0..N_PARAM).filter(|&param| !prior.is_fixed(param)).collect()
     } else {

@@ -5,6 +5,7 @@
 //! again by itself and in any order.
 
 mod reason;
+mod recipe;
 mod summary;
 mod support;
 
@@ -20,6 +21,7 @@ use crate::prior::{BetaPrior, Density, N_PARAM, Prior, PriorError, PriorSpec, Th
 use crate::sed::DerivedTable;
 
 pub use reason::{Reason, join as join_reasons};
+pub use recipe::{MAX_DRAWS, Recipe, RecipeError, column_names, packing};
 pub use summary::{Marginal, QUANTILES, summarise};
 pub use support::{Support, SupportError};
 

@@ -64,7 +64,7 @@ const fn row(
 /// Redshifts for which a prior may be stated.
 const ZRED_BOUNDS: (f64, f64) = (0.0, 20.0);
 /// Where `beta1..beta4` stand in a parameter row.
-const BETA: usize = 1;
+pub const BETA: usize = 1;
 
 /// Index of a parameter by name.
 pub fn param_index(name: &str) -> Option<usize> {

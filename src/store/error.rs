@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 use thiserror::Error;
 
-use super::blob::BlobError;
 use super::runs::RunState;
+use crate::codec::BlobError;
 
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -65,6 +65,8 @@ pub enum StoreError {
     Ambiguous { name: String, candidates: Vec<String> },
     #[error("{what}: {source}")]
     Blob { what: String, source: BlobError },
+    #[error("the draws of {galaxy} in posterior set {set}: {source}")]
+    Draws { galaxy: String, set: String, source: Box<crate::codec::CodecError> },
     #[error("{what} is damaged: its checksum is {found}, not {expected}")]
     Checksum { what: String, expected: String, found: String },
     #[error("{what}: expected {expected}, found {found}")]

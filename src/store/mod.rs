@@ -10,9 +10,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
-mod blob;
 mod catalog;
 mod check;
+mod draws;
 mod error;
 mod files;
 mod functions;
@@ -33,7 +33,7 @@ mod tests;
 mod things;
 mod training;
 
-pub use blob::{Array, BlobError, Values, decode_arrays, encode_arrays};
+pub use crate::codec::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use catalog::{
     Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, RejectedRow,
     Survey, SurveySpec, ingest_hash,

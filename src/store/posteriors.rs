@@ -134,12 +134,14 @@ pub struct PosteriorRow {
     pub ood_score: Option<f64>,
     pub chi2_best: Option<f64>,
     pub ppc_p_value: Option<f64>,
-    /// How `samples` is packed: `sda1` for [`super::encode_arrays`].
+    /// How `samples` is packed: [`crate::codec::CODEC`], or `sda1` in older sets.
     pub codec: Option<String>,
     pub codec_ks: Option<f64>,
     /// Hash of the draws, where they can be made again from the recipe.
     pub draws_hash: Option<ContentHash>,
     pub samples: Option<Vec<u8>>,
+    /// What the draws are made from again.
+    pub recipe: Option<Vec<u8>>,
     /// One per name of [`SUMMARY_PARAMETERS`], or none at all.
     pub summary: Vec<Summary>,
 }
@@ -154,7 +156,7 @@ pub struct StoredPosterior {
 
 const POSTERIOR_COLUMNS: &str = "posterior_id, posterior_set_id, galaxy_id, method, reason, n_draws, n_bands, ess, \
      efficiency, pareto_k, ln_evidence, ln_evidence_err, r_hat, acceptance, ood_score, chi2_best, ppc_p_value, codec, \
-     codec_ks, draws_hash, samples_hash, samples";
+     codec_ks, draws_hash, samples_hash, samples, recipe_hash, recipe";
 
 /// `log_mstar_mean, log_mstar_std, ...`, all 153.
 fn summary_columns() -> &'static str {
@@ -252,8 +254,9 @@ impl Store {
             let mut insert = tx.prepare_cached(
                 "INSERT INTO posterior (posterior_set_id, galaxy_id, method, reason, n_draws, n_bands, ess, efficiency, \
                  pareto_k, ln_evidence, ln_evidence_err, r_hat, acceptance, ood_score, chi2_best, ppc_p_value, codec, \
-                 codec_ks, draws_hash, samples_hash, samples) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 codec_ks, draws_hash, samples_hash, samples, recipe_hash, recipe) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+                 ?21, ?22, ?23)",
             )?;
             let mut summarise = tx.prepare_cached(insert_summary_sql())?;
             for row in rows {
@@ -279,6 +282,8 @@ impl Store {
                     row.draws_hash,
                     row.samples.as_deref().map(ContentHash::of_bytes),
                     row.samples,
+                    row.recipe.as_deref().map(ContentHash::of_bytes),
+                    row.recipe,
                 ])?;
                 if row.summary.is_empty() {
                     continue;
@@ -416,9 +421,12 @@ impl Store {
         );
         let found =
             self.conn.prepare_cached(&sql)?.query_row(params![set, galaxy], read_posterior).optional()?;
-        let Some((mut posterior, hash)) = found else { return Ok(None) };
-        if let Some((samples, hash)) = posterior.row.samples.as_deref().zip(hash) {
+        let Some((mut posterior, [samples_hash, recipe_hash])) = found else { return Ok(None) };
+        if let Some((samples, hash)) = posterior.row.samples.as_deref().zip(samples_hash) {
             verify_blob(|| format!("the posterior of galaxy {galaxy} in set {set}"), samples, hash)?;
+        }
+        if let Some((recipe, hash)) = posterior.row.recipe.as_deref().zip(recipe_hash) {
+            verify_blob(|| format!("the recipe of galaxy {galaxy} in set {set}"), recipe, hash)?;
         }
         posterior.row.summary = self.posterior_summary(posterior.id)?;
         Ok(Some(posterior))
@@ -449,7 +457,8 @@ impl Store {
     }
 }
 
-fn read_posterior(row: &Row<'_>) -> rusqlite::Result<(StoredPosterior, Option<ContentHash>)> {
+/// A posterior, and the hashes that its samples and recipe should have.
+fn read_posterior(row: &Row<'_>) -> rusqlite::Result<(StoredPosterior, [Option<ContentHash>; 2])> {
     let method: Option<String> = row.get(3)?;
     let posterior = StoredPosterior {
         id: row.get(0)?,
@@ -474,8 +483,9 @@ fn read_posterior(row: &Row<'_>) -> rusqlite::Result<(StoredPosterior, Option<Co
             codec_ks: row.get(18)?,
             draws_hash: row.get(19)?,
             samples: row.get(21)?,
+            recipe: row.get(23)?,
             summary: vec![],
         },
     };
-    Ok((posterior, row.get(20)?))
+    Ok((posterior, [row.get(20)?, row.get(22)?]))
 }

@@ -12,10 +12,10 @@ use super::error::StoreError;
 /// `SEDF` in ASCII, at offset 68 of the file.
 pub const APPLICATION_ID: i64 = 0x5345_4446;
 
-const MIGRATIONS: &[&str] = &[concat!(
-    include_str!("../../schema/0001_initial.sql"),
-    include_str!("../../schema/0001_dictionary.sql")
-)];
+const MIGRATIONS: &[&str] = &[
+    concat!(include_str!("../../schema/0001_initial.sql"), include_str!("../../schema/0001_dictionary.sql")),
+    include_str!("../../schema/0002_recipe.sql"),
+];
 
 /// The migrations a program knows; tests bring their own.
 #[derive(Clone, Copy)]
@@ -24,9 +24,16 @@ pub(super) struct Schema(&'static [&'static str]);
 pub(super) const CURRENT: Schema = Schema(MIGRATIONS);
 
 impl Schema {
+    /// As it was when it had `n` migrations.
     #[cfg(test)]
-    pub(super) const fn of(migrations: &'static [&'static str]) -> Self {
-        Self(migrations)
+    pub(super) fn at_version(self, n: usize) -> Self {
+        Self(&self.0[..n])
+    }
+
+    /// One migration more.
+    #[cfg(test)]
+    pub(super) fn followed_by(self, sql: &'static str) -> Self {
+        Self(Box::leak([self.0, &[sql]].concat().into_boxed_slice()))
     }
 
     pub(super) fn version(self) -> i64 {

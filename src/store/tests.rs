@@ -249,10 +249,8 @@ fn a_foreign_view_cannot_call_functions_with_side_effects_and_tables_of_others_a
     assert!(error.contains("unsafe use of load_extension"), "{error}");
 }
 
-const INITIAL: &str = include_str!("../../schema/0001_initial.sql");
-const NEXT: Schema = Schema::of(&[INITIAL, "CREATE TABLE added (a INTEGER) STRICT;"]);
-const BROKEN: Schema =
-    Schema::of(&[INITIAL, "CREATE TABLE added (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);"]);
+const NEXT: &str = "CREATE TABLE added (a INTEGER) STRICT;";
+const BROKEN: &str = "CREATE TABLE added (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);";
 
 fn user_version(path: &Path) -> i64 {
     let conn = rusqlite::Connection::open(path).unwrap();
@@ -266,26 +264,42 @@ fn an_older_file_is_migrated_and_its_copy_kept() {
     let (_, state) = ingesting(&mut store);
     store.commit_ingest_batch(state.id, 1, &[galaxy(0, "0")], &[], &[]).unwrap();
     drop(store);
-    let store = Store::open_with(&temp.path, Mode::Read, NEXT).unwrap();
-    assert!(store.notes()[0].contains("from schema version 1 to 2"), "{:?}", store.notes());
+    let known = schema::CURRENT.version();
+    let store = Store::open_with(&temp.path, Mode::Read, schema::CURRENT.followed_by(NEXT)).unwrap();
+    let note = format!("from schema version {known} to {}", known + 1);
+    assert!(store.notes()[0].contains(&note), "{:?}", store.notes());
     drop(store);
-    assert_eq!(user_version(&temp.path), 2);
+    assert_eq!(user_version(&temp.path), known + 1);
     let mut backup = temp.path.as_os_str().to_owned();
-    backup.push(".v1.bak");
+    backup.push(format!(".v{known}.bak"));
     let backup = Store::open(Path::new(&backup), Mode::Read).unwrap();
     let n: i64 = backup.conn.query_row("SELECT count(*) FROM galaxy", [], |row| row.get(0)).unwrap();
     assert_eq!(n, 1);
 
     let error = Store::open(&temp.path, Mode::Read).err().unwrap().to_string();
-    assert!(error.contains("made by a newer program: its schema is version 2"), "{error}");
+    let newer = format!("made by a newer program: its schema is version {}", known + 1);
+    assert!(error.contains(&newer), "{error}");
+}
+
+#[test]
+fn files_of_every_earlier_schema_open_and_answer() {
+    for version in 1..schema::CURRENT.version() {
+        let temp = temp();
+        let mut conn = rusqlite::Connection::open(&temp.path).unwrap();
+        schema::CURRENT.at_version(version as usize).migrate(&mut conn).unwrap();
+        drop(conn);
+        let store = Store::open(&temp.path, Mode::Read).unwrap();
+        assert_eq!(store.posterior_sets().unwrap().len(), 0);
+        assert_eq!(user_version(&temp.path), schema::CURRENT.version());
+    }
 }
 
 #[test]
 fn a_migration_that_fails_leaves_the_file_as_it_was() {
     let temp = temp();
     drop(Store::create(&temp.path).unwrap());
-    let error = Store::open_with(&temp.path, Mode::Write, BROKEN).err().unwrap();
+    let error = Store::open_with(&temp.path, Mode::Write, schema::CURRENT.followed_by(BROKEN)).err().unwrap();
     assert!(matches!(error, StoreError::Migration { .. }), "{error}");
-    assert_eq!(user_version(&temp.path), 1);
+    assert_eq!(user_version(&temp.path), schema::CURRENT.version());
     assert!(Store::open(&temp.path, Mode::Write).is_ok());
 }

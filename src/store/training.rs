@@ -3,7 +3,6 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::blob::{Array, MAX_DECODED_BYTES, decode_arrays};
 use super::error::StoreError;
 use super::ids::{
     BandSetId, CheckpointId, NoiseModelId, PriorId, RunId, SedModelId, TrainingId, TrainingSetId,
@@ -12,6 +11,7 @@ use super::ids::{
 use super::models::parse_json;
 use super::runs::Artifact;
 use super::{ProductKind, Store, verify_blob};
+use crate::codec::{Array, MAX_DECODED_BYTES, decode_arrays};
 use crate::hash::ContentHash;
 
 /// A training set to be made. The same recipe, model, prior, noise, bands, seed and length are the same set.

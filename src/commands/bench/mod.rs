@@ -3,6 +3,7 @@
 mod report;
 mod sample;
 mod sed;
+mod store;
 mod train;
 
 use clap::Subcommand;
@@ -15,6 +16,8 @@ pub enum BenchCommand {
     Sample(sample::SampleArgs),
     /// Microseconds per galaxy of the SED model, and how far its fast path is from the exact one
     Sed(sed::SedArgs),
+    /// What a posterior costs to keep: bytes, time to pack and unpack, error; against other formats
+    Store(store::StoreArgs),
     /// Training examples per second
     Train(train::TrainArgs),
 }
@@ -23,6 +26,7 @@ pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> 
     match command {
         BenchCommand::Sample(args) => sample::run(args, context),
         BenchCommand::Sed(args) => sed::run(args, context),
+        BenchCommand::Store(args) => store::run(args, context),
         BenchCommand::Train(args) => train::run(args, context),
     }
 }
