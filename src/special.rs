@@ -18,6 +18,38 @@ pub fn norm_ln_pdf(x: f64) -> f64 {
     -0.5 * (x * x + (2.0 * PI).ln())
 }
 
+/// Natural logarithm of [`norm_cdf`], finite for every finite `x`.
+pub fn norm_ln_cdf(x: f64) -> f64 {
+    if x > -30.0 {
+        return norm_cdf(x).ln();
+    }
+    // Asymptotic series of the Mills ratio; its next term is below 1e-9 here.
+    let square = 1.0 / (x * x);
+    norm_ln_pdf(x) - (-x).ln() + (square * (-1.0 + square * (3.0 - 15.0 * square))).ln_1p()
+}
+
+/// `P(X > x)` of a chi-squared distribution of `dof` degrees of freedom (finite sums, DLMF 8.4).
+pub fn chi2_survival(x: f64, dof: usize) -> f64 {
+    if dof == 0 || x.is_nan() {
+        return f64::NAN;
+    }
+    if x <= 0.0 {
+        return 1.0;
+    }
+    let half = 0.5 * x;
+    let odd = dof % 2 == 1;
+    let mut sum = if odd { erfc(half.sqrt()) } else { (-half).exp() };
+    // The term of each order follows from the one before: half^a e^-half / Gamma(a + 1).
+    let mut order = if odd { 0.5 } else { 1.0 };
+    let mut term = (-half).exp() * if odd { 2.0 * (half / PI).sqrt() } else { half };
+    while 2.0 * order < dof as f64 - 0.5 {
+        sum += term;
+        order += 1.0;
+        term *= half / order;
+    }
+    sum.min(1.0)
+}
+
 /// The `x` with `norm_cdf(x) = p`, relative error about 1e-16 (Wichura 1988, algorithm AS 241).
 ///
 /// 0 and 1 give minus and plus infinity, values outside 0..=1 NaN.
@@ -231,6 +263,35 @@ mod tests {
         ] {
             assert!((norm_cdf(x) / p - 1.0).abs() < 1e-13, "x = {x}: {}", norm_cdf(x));
         }
+    }
+
+    #[test]
+    fn the_logarithm_of_the_cdf_goes_on_where_the_cdf_is_zero() {
+        // mpmath: log(ncdf(x)).
+        for (x, truth) in [
+            (2.0, -0.023_012_909_328_963_488),
+            (-5.0, -15.064_998_393_988_727),
+            (-29.0, -424.787_419_909_730_16),
+            (-31.0, -484.853_963_627_178_6),
+            (-100.0, -5_005.524_208_694_205),
+        ] {
+            assert!((norm_ln_cdf(x) / truth - 1.0).abs() < 1e-9, "x = {x}: {}", norm_ln_cdf(x));
+        }
+        assert!(norm_ln_cdf(-1e10).is_finite());
+    }
+
+    #[test]
+    fn chi2_survival_has_the_values_of_tables() {
+        // Upper 5 % and 0.1 % points; two degrees of freedom are an exponential.
+        for (dof, five, mille) in
+            [(1, 3.841_458_8, 10.827_566), (5, 11.070_497_7, 20.515_006), (10, 18.307_038, 29.588_298)]
+        {
+            assert!((chi2_survival(five, dof) - 0.05).abs() < 1e-8, "{dof}");
+            assert!((chi2_survival(mille, dof) - 0.001).abs() < 1e-8, "{dof}");
+        }
+        assert!((chi2_survival(3.0, 2) - (-1.5_f64).exp()).abs() < 1e-15);
+        assert_eq!((chi2_survival(0.0, 3), chi2_survival(1e6, 5)), (1.0, 0.0));
+        assert!(chi2_survival(1.0, 0).is_nan());
     }
 
     #[test]

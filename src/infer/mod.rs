@@ -4,10 +4,15 @@
 //! answers for one galaxy at a time, from (seed, galaxy number) alone, so any galaxy can be done
 //! again by itself and in any order.
 
+pub mod importance;
+pub mod ladder;
+pub mod mcmc;
+pub mod posterior;
 mod reason;
 mod recipe;
 mod summary;
 mod support;
+pub mod walk;
 
 use ndarray::{Array1, Array2, ArrayView1};
 use serde::{Deserialize, Serialize};
@@ -19,6 +24,8 @@ use crate::hash::ContentHash;
 use crate::noise::NoiseModel;
 use crate::prior::{BetaPrior, Density, N_PARAM, Prior, PriorError, PriorSpec, ThetaMap};
 use crate::sed::DerivedTable;
+
+use posterior::Datum;
 
 pub use reason::{Reason, join as join_reasons};
 pub use recipe::{MAX_DRAWS, Recipe, RecipeError, column_names, packing};
@@ -100,12 +107,14 @@ pub struct Measured {
     pub flux_nmgy: Vec<f64>,
     pub sigma_nmgy: Vec<f64>,
     pub observed: u64,
+    /// Upper limits and their errors, of bands that are not observed otherwise.
+    pub limits: Vec<(usize, Datum)>,
 }
 
 impl Measured {
     /// A band whose inverse variance is not positive counts as not observed.
     pub fn new(bands: impl IntoIterator<Item = (Option<f64>, Option<f64>)>) -> Self {
-        let mut measured = Self { flux_nmgy: vec![], sigma_nmgy: vec![], observed: 0 };
+        let mut measured = Self { flux_nmgy: vec![], sigma_nmgy: vec![], observed: 0, limits: vec![] };
         for (band, (flux, ivar)) in bands.into_iter().enumerate() {
             match (flux, ivar) {
                 (Some(flux), Some(ivar)) if ivar > 0.0 => {
@@ -120,6 +129,40 @@ impl Measured {
             }
         }
         measured
+    }
+
+    /// The same with an upper limit in a band that was not observed. Without an error it counts as a
+    /// 3-sigma limit; one that is no positive number is dropped.
+    pub fn with_limit(mut self, band: usize, limit_nmgy: f64, ivar_nmgy: Option<f64>) -> Self {
+        let sigma_nmgy = match ivar_nmgy {
+            Some(ivar) if ivar > 0.0 => ivar.sqrt().recip(),
+            _ => limit_nmgy / 3.0,
+        };
+        if limit_nmgy.is_finite() && sigma_nmgy.is_finite() && sigma_nmgy > 0.0 {
+            self.limits.push((band, Datum::Limit { limit_nmgy, sigma_nmgy }));
+        }
+        self
+    }
+
+    /// What each band says to the exact likelihood; fluxes that are no measurements say nothing.
+    pub fn data(&self) -> Vec<Datum> {
+        let mut data: Vec<Datum> = self
+            .flux_nmgy
+            .iter()
+            .zip(&self.sigma_nmgy)
+            .enumerate()
+            .map(|(band, (&flux_nmgy, &sigma_nmgy))| {
+                let seen = self.observed >> band & 1 == 1;
+                let good = flux_nmgy.is_finite() && sigma_nmgy.is_finite() && sigma_nmgy > 0.0;
+                if seen && good { Datum::Flux { flux_nmgy, sigma_nmgy } } else { Datum::Nothing }
+            })
+            .collect();
+        for &(band, limit) in &self.limits {
+            if let Some(datum @ Datum::Nothing) = data.get_mut(band) {
+                *datum = limit;
+            }
+        }
+        data
     }
 
     pub fn at(&self, zred: f64) -> Observation<'_> {
@@ -258,6 +301,11 @@ impl Npe {
         &self.prior
     }
 
+    /// The prior's map for many rows at once.
+    pub fn theta_map(&self) -> &ThetaMap {
+        &self.map
+    }
+
     pub fn card(&self) -> &ModelCard {
         &self.card
     }
@@ -273,7 +321,9 @@ impl Npe {
         let mut reasons = Vec::new();
         if !galaxy.zred.is_finite() {
             reasons.push(Reason::ZMissing);
-        } else if !(self.card.support.zred.0..=self.card.support.zred.1).contains(&galaxy.zred) {
+        } else if galaxy.zred <= 0.0
+            || !(self.card.support.zred.0..=self.card.support.zred.1).contains(&galaxy.zred)
+        {
             reasons.push(Reason::ZRange);
         }
         for (band, name) in spec.bands().iter().enumerate().take(MAX_BANDS) {
@@ -321,19 +371,47 @@ impl Npe {
         (seed, galaxy): (u64, u64),
         derived: &dyn DerivedProperties,
     ) -> Result<Draws, Reason> {
+        let (latent, ln_q) = self.propose(x, n, (seed, galaxy))?;
+        Ok(self.decode(latent, ln_q, zred, derived))
+    }
+
+    /// The coordinates of `n` draws `[n, n_free]` and their ln q `[n]`: what [`Npe::draw`] starts from.
+    ///
+    /// Errors with [`Reason::BadDraws`] if the flow gave anything but finite numbers.
+    pub fn propose(
+        &self,
+        x: &[f32],
+        n: usize,
+        (seed, galaxy): (u64, u64),
+    ) -> Result<(Array2<f32>, Array1<f32>), Reason> {
         let sampled = self.flow.sample_with_ln_prob(ArrayView1::from(x), n, seed, galaxy);
         let (latent, ln_q) = sampled.map_err(|_| Reason::BadDraws)?;
-        let u = latent.as_slice().ok_or(Reason::BadDraws)?;
-        if !u.iter().chain(&ln_q).all(|value| value.is_finite()) {
-            return Err(Reason::BadDraws);
+        if latent.iter().chain(&ln_q).all(|value| value.is_finite()) {
+            Ok((latent, ln_q))
+        } else {
+            Err(Reason::BadDraws)
         }
+    }
+
+    /// Parameters and derived properties of coordinates `latent` `[n, n_free]` with density `ln_q` `[n]`.
+    pub fn decode(
+        &self,
+        latent: Array2<f32>,
+        ln_q: Array1<f32>,
+        zred: f64,
+        derived: &dyn DerivedProperties,
+    ) -> Draws {
+        let n = latent.nrows();
         let mut columns = vec![0.0; N_COLUMNS * n];
         let (theta, rest) = columns.split_at_mut(N_PARAM * n);
-        self.map.columns(u, theta);
+        match latent.as_slice() {
+            Some(u) => self.map.columns(u, theta),
+            None => self.map.columns(&latent.iter().copied().collect::<Vec<_>>(), theta),
+        }
         derived.derive(theta, zred, rest);
         let mut draws = Draws { n, latent, ln_q, columns, best: 0 };
         draws.best = self.best(&draws);
-        Ok(draws)
+        draws
     }
 
     /// Density in parameter space is q(u) / N(u) times the prior density.

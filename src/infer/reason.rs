@@ -28,6 +28,14 @@ pub enum Reason {
     ColorRed(String),
     /// The flow gave draws that are not finite.
     BadDraws,
+    /// The band's flux is an upper limit, which the network cannot take.
+    UpperLimit(String),
+    /// Weighted draws of the flow were too few, or the tail of their weights too heavy.
+    LowEfficiency,
+    /// No parameters make fluxes like the observed ones.
+    ModelMisfit,
+    /// The chains reached their limit before they had converged.
+    NotConverged,
 }
 
 impl fmt::Display for Reason {
@@ -44,6 +52,10 @@ impl fmt::Display for Reason {
             Reason::ColorBlue(color) => write!(f, "COLOR_BLUE_{color}"),
             Reason::ColorRed(color) => write!(f, "COLOR_RED_{color}"),
             Reason::BadDraws => f.write_str("BAD_DRAWS"),
+            Reason::UpperLimit(band) => write!(f, "UPPER_LIMIT_{band}"),
+            Reason::LowEfficiency => f.write_str("LOW_EFFICIENCY"),
+            Reason::ModelMisfit => f.write_str("MODEL_MISFIT"),
+            Reason::NotConverged => f.write_str("NOT_CONVERGED"),
         }
     }
 }
