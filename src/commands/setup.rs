@@ -171,25 +171,7 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
             infer::SHIPPED_NAME
         );
     };
-    let filters = shipped_filters(npe.bands())?;
-    for (filter, expected) in filters.iter().zip(&npe.card().filters) {
-        if filter.hash() != *expected {
-            bail!(
-                "checkpoint {label} was trained with another curve of {}: expected {}, found {}",
-                filter.name(),
-                expected.short(),
-                filter.hash().short()
-            );
-        }
-    }
-    let model = sed_model(Some(npe.card().birth_cloud_age_gyr))?;
-    if model.hash() != npe.card().sed_model {
-        bail!(
-            "checkpoint {label} was trained with another SED model: expected {}, this program has {}",
-            npe.card().sed_model.short(),
-            model.hash().short()
-        );
-    }
+    let (model, filters) = model_of(&npe, &label)?;
     let sed_model = register_model(store, run, &model)?;
     let prior = register_prior(store, run, &label, npe.prior())?;
     let noise_model = store.put_noise_model(run, &npe.card().noise)?;
@@ -212,6 +194,30 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
         prior,
         filters,
     })
+}
+
+/// The SED model and the filters that a checkpoint was trained with; errors if the program has others.
+pub fn model_of(npe: &Npe, label: &str) -> anyhow::Result<(SedModel, Vec<Filter>)> {
+    let filters = shipped_filters(npe.bands())?;
+    for (filter, expected) in filters.iter().zip(&npe.card().filters) {
+        if filter.hash() != *expected {
+            bail!(
+                "checkpoint {label} was trained with another curve of {}: expected {}, found {}",
+                filter.name(),
+                expected.short(),
+                filter.hash().short()
+            );
+        }
+    }
+    let model = sed_model(Some(npe.card().birth_cloud_age_gyr))?;
+    if model.hash() != npe.card().sed_model {
+        bail!(
+            "checkpoint {label} was trained with another SED model: expected {}, this program has {}",
+            npe.card().sed_model.short(),
+            model.hash().short()
+        );
+    }
+    Ok((model, filters))
 }
 
 /// What a checkpoint row points to.

@@ -1,5 +1,6 @@
 //! `sedflow bench`: speed on this machine, measured.
 
+mod efficiency;
 mod report;
 mod sample;
 mod sed;
@@ -12,6 +13,8 @@ use super::{Context, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Sampling efficiency of a checkpoint's draws against the exact posterior, on fresh mocks
+    Efficiency(efficiency::EfficiencyArgs),
     /// Draws per second, of one galaxy and of many, and log densities
     Sample(sample::SampleArgs),
     /// Microseconds per galaxy of the SED model, and how far its fast path is from the exact one
@@ -24,6 +27,7 @@ pub enum BenchCommand {
 
 pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> {
     match command {
+        BenchCommand::Efficiency(args) => efficiency::run(args, context),
         BenchCommand::Sample(args) => sample::run(args, context),
         BenchCommand::Sed(args) => sed::run(args, context),
         BenchCommand::Store(args) => store::run(args, context),
