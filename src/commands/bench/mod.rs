@@ -1,6 +1,7 @@
 //! `sedflow bench`: speed on this machine, measured.
 
 mod efficiency;
+mod ingest;
 mod report;
 mod sample;
 mod sed;
@@ -15,6 +16,8 @@ use super::{Context, Outcome};
 pub enum BenchCommand {
     /// Sampling efficiency of a checkpoint's draws against the exact posterior, on fresh mocks
     Efficiency(efficiency::EfficiencyArgs),
+    /// Galaxies per second from a FITS table into a new catalog, and milliseconds per question
+    Ingest(ingest::IngestArgs),
     /// Draws per second, of one galaxy and of many, and log densities
     Sample(sample::SampleArgs),
     /// Microseconds per galaxy of the SED model, and how far its fast path is from the exact one
@@ -28,6 +31,7 @@ pub enum BenchCommand {
 pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> {
     match command {
         BenchCommand::Efficiency(args) => efficiency::run(args, context),
+        BenchCommand::Ingest(args) => ingest::run(args, context),
         BenchCommand::Sample(args) => sample::run(args, context),
         BenchCommand::Sed(args) => sed::run(args, context),
         BenchCommand::Store(args) => store::run(args, context),
