@@ -20,8 +20,11 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
+/// The version and, of a release build, the commit.
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SEDFLOW_GIT_COMMIT"), ")");
+
 #[derive(Debug, Parser)]
-#[command(name = "sedflow", version, about, max_term_width = 100)]
+#[command(name = "sedflow", version, long_version = LONG_VERSION, about, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -116,7 +119,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
         Err(error) => {
             // an identifier in the message may hold anything
-            let text = format!("{error:#}");
+            let text = told(&error);
             text.split('\n').enumerate().for_each(|(i, line)| {
                 eprintln!(
                     "{}{}",
@@ -157,6 +160,19 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     }
 }
 
+/// The error and its causes as one sentence; a cause that the words before it hold already is left out.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// True where the reader of our output went away (`sedflow ... | head`), which is no failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -168,6 +184,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk is gone");
+        let error = crate::store::StoreError::Io { path: "a.db".into(), source: cause };
+        let error = anyhow::Error::from(error).context("cannot go on");
+        assert_eq!(told(&error), "cannot go on: a.db: the disk is gone");
+        assert_eq!(format!("{error:#}"), "cannot go on: a.db: the disk is gone: the disk is gone");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -71,7 +71,7 @@ pub enum FitsError {
     WriteLength { column: String, found: usize, expected: usize },
     #[error("cannot write {what} `{found}`: {problem}")]
     Write { what: &'static str, found: String, problem: &'static str },
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
 }
 

@@ -247,11 +247,7 @@ fn owner(conn: &Connection, table: &str, rowid: i64) -> Result<String, StoreErro
 }
 
 fn dictionary(conn: &Connection, c: &mut Checker) -> Result<(), StoreError> {
-    // tables of others are theirs to describe
-    let ours = schema::expected_objects()?;
-    let is_ours = |name: &str| ours.keys().any(|(_, ours)| ours == name);
-    let foreign = |gap: &String| gap.split('.').next().is_some_and(|table| !is_ours(table));
-    let gaps: Vec<String> = schema::dictionary_gaps(conn)?.into_iter().filter(|gap| !foreign(gap)).collect();
+    let gaps = schema::dictionary_gaps(conn)?;
     if gaps.is_empty() {
         c.ok("dictionary", "every column is described");
     }
@@ -303,8 +299,13 @@ fn runs(conn: &Connection, alive: bool, c: &mut Checker) -> Result<(), StoreErro
             );
         }
     }
-    for (table, kind) in [("training_set", "training set"), ("posterior_set", "posterior set")] {
-        let sql = format!("SELECT coalesce(name, {table}_id) FROM {table} WHERE NOT complete");
+    // a training that simulates as it goes needs no rows of its set
+    for (table, kind, kept) in
+        [("training_set", "training set", "stored"), ("posterior_set", "posterior set", "true")]
+    {
+        let sql = format!(
+            "SELECT coalesce(name, CAST({table}_id AS TEXT)) FROM {table} WHERE NOT complete AND {kept}"
+        );
         for name in strings(conn, &sql)? {
             let mend = "the command that began it goes on with it, or `sedflow gc` removes it".to_owned();
             c.note("runs", format!("the {kind} {name} is not complete"), Some(mend));

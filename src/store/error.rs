@@ -34,10 +34,11 @@ pub enum StoreError {
     Locked { path: PathBuf, holder: String },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
+    // SQLite's errors are told in these sentences, not as causes: theirs repeat the whole statement
     #[error("{}", explain(.0))]
-    Sqlite(#[from] rusqlite::Error),
-    #[error("{source} in `{sql}`")]
-    Sql { sql: String, source: rusqlite::Error },
+    Sqlite(rusqlite::Error),
+    #[error("{} in `{sql}`", words(.error))]
+    Sql { sql: String, error: rusqlite::Error },
     #[error(
         "the survey `{survey}` has other bands ({expected}) than this input ({found}); name another survey"
     )]
@@ -75,8 +76,11 @@ pub enum StoreError {
     Prior(#[from] crate::prior::PriorError),
     #[error(transparent)]
     Noise(#[from] crate::noise::NoiseError),
-    #[error("`{expression}` is not a condition on galaxies: {source}")]
-    Expression { expression: String, source: rusqlite::Error },
+    #[error(
+        "`{expression}` is not a condition on galaxies: {}; `sedflow galaxies --list-columns` has the columns",
+        words(.error)
+    )]
+    Expression { expression: String, error: rusqlite::Error },
     #[error("`{sql}` does more than read; a query is one SELECT")]
     NotReading { sql: String },
     #[error("the query has {name}, which no --param gives a value")]
@@ -107,9 +111,23 @@ fn explain(error: &rusqlite::Error) -> String {
         Some(ErrorCode::NotADatabase) => "the file is not an SQLite database",
         Some(ErrorCode::DiskFull) => "the disk is full; what was committed is kept, free space and run again",
         Some(ErrorCode::ReadOnly) => "the catalog file or its directory cannot be written",
-        _ => return error.to_string(),
+        _ => return words(error),
     };
-    format!("{advice} ({error})")
+    format!("{advice} ({})", words(error))
+}
+
+/// What SQLite said, without the statement that it said it about.
+fn words(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::Sqlite(error)
+    }
 }
 
 /// Adds the failed statement's text to an error.
@@ -119,6 +137,6 @@ pub(super) trait InSql<T> {
 
 impl<T> InSql<T> for rusqlite::Result<T> {
     fn in_sql(self, sql: &str) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Sql { sql: sql.to_owned(), source })
+        self.map_err(|error| StoreError::Sql { sql: sql.to_owned(), error })
     }
 }

@@ -78,7 +78,7 @@ impl Store {
         }
         bind(&mut statement, params)?;
         stream(statement, sink).map_err(|error| match error {
-            StoreError::Sqlite(source) => StoreError::Sql { sql: sql.to_owned(), source },
+            StoreError::Sqlite(error) => StoreError::Sql { sql: sql.to_owned(), error },
             other => other,
         })
     }

@@ -210,7 +210,7 @@ impl Store {
             }
             Err(error) => {
                 // the first error is the one to report, also where this note cannot be written
-                let _ = self.finish_run(run, RunState::Failed, Some(&format!("{error:#}")));
+                let _ = self.finish_run(run, RunState::Failed, Some(&once(format!("{error:#}"))));
                 Err(error)
             }
         }
@@ -275,6 +275,17 @@ impl Store {
     pub(super) fn writer_is_alive(&self) -> bool {
         self.mode == Mode::Write || super::lock::is_held(&self.path)
     }
+}
+
+/// Without causes that repeat the end of what was said before them.
+fn once(mut text: String) -> String {
+    let repeated = |text: &str| {
+        text.match_indices(": ").map(|(at, _)| at).find(|&at| text[..at].ends_with(&text[at + 2..]))
+    };
+    while let Some(at) = repeated(&text) {
+        text.truncate(at);
+    }
+    text
 }
 
 fn read_run(row: &Row<'_>) -> rusqlite::Result<Result<Run, StoreError>> {

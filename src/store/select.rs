@@ -201,7 +201,7 @@ impl Store {
             "WITH galaxies AS (SELECT {}) SELECT CASE WHEN\n{condition}\nTHEN 1 END FROM galaxies",
             names.join(", ")
         );
-        let expression = |source| StoreError::Expression { expression: condition.to_owned(), source };
+        let expression = |error| StoreError::Expression { expression: condition.to_owned(), error };
         self.conn.prepare(&sql).map_err(expression)?;
         Ok(())
     }

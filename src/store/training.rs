@@ -489,8 +489,10 @@ impl Store {
                 CheckpointId(self.conn.last_insert_rowid())
             }
         };
-        let label = spec.name.unwrap_or(spec.architecture);
-        self.add_run_output(run, &Artifact::product(ProductKind::Checkpoint, label, hash))?;
+        if known.is_none() {
+            let label = spec.name.unwrap_or(spec.architecture);
+            self.add_run_output(run, &Artifact::product(ProductKind::Checkpoint, label, hash))?;
+        }
         Ok(id)
     }
 
