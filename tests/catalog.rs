@@ -171,7 +171,11 @@ fn a_query_only_reads() {
     catalog(&path);
     fails(&sedflow(&path, &["query", "DELETE FROM galaxy"]), "a query is one SELECT");
     fails(&sedflow(&path, &["query", "VACUUM INTO 'copy.db'"]), "a query is one SELECT");
-    fails(&sedflow(&path, &["query", "SELECT redshft FROM galaxy"]), "no such column: redshft");
+    let misspelt = sedflow(&path, &["query", "SELECT redshft FROM galaxy"]);
+    fails(&misspelt, "no such column: redshft in `SELECT redshft FROM galaxy`");
+    let misspelt = sedflow(&path, &["galaxies", "--where", "redshft < 1"]);
+    fails(&misspelt, "`redshft < 1` is not a condition on galaxies: no such column: redshft; ");
+    assert_eq!(stderr(&misspelt).lines().count(), 1, "{}", stderr(&misspelt));
     fails(&sedflow(&path, &["query", "SELECT :a", "--param", "b=1"]), "no --param gives");
 }
 
@@ -271,4 +275,45 @@ fn check_names_damage_and_how_to_mend_it() {
     checked(&garbled, "ERROR  integrity");
     checked(&sound[..sound.len() / 3], "ERROR");
     checked(b"SIMPLE  =                    T", "not a sedflow catalog");
+}
+
+/// Catalogs of each schema there was, as the program of its time made them (`tests/data/README.md`).
+const OLD: [(i64, &[u8]); 1] = [(1, include_bytes!("data/catalog-v1.db.zst"))];
+
+#[test]
+fn a_catalog_of_every_schema_there_was_opens_and_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    for (version, packed) in OLD {
+        let path = dir.path().join(format!("v{version}.db"));
+        std::fs::write(&path, zstd::decode_all(packed).unwrap()).unwrap();
+        let newest = {
+            let path = dir.path().join(format!("new-{version}.db"));
+            ok(sedflow(&path, &["init"]));
+            user_version(&path)
+        };
+        let sql = "SELECT object_id, redshift, method, reason, round(log_mstar_q50, 4) AS m FROM galaxy \
+                   JOIN posterior USING (galaxy_id) LEFT JOIN posterior_summary USING (posterior_id) ORDER BY 1";
+        let answer = sedflow(&path, &["query", "--format", "csv", sql]);
+        let expected = "object_id,redshift,method,reason,m\n140,0.0812,npe,,10.0447\n141,0.0521,npe,,9.7497\nfar,0.9,,Z_RANGE,\n";
+        assert_eq!(stdout(&answer), expected, "{}", stderr(&answer));
+        assert_eq!(user_version(&path), newest);
+        let backup = dir.path().join(format!("v{version}.db.v{version}.bak"));
+        assert_eq!(backup.exists(), version < newest);
+        let migrated = format!("from schema version {version} to {newest}");
+        assert_eq!(stderr(&answer).contains(&migrated), version < newest, "{}", stderr(&answer));
+        if backup.exists() {
+            assert_eq!(user_version(&backup), version);
+        }
+        let checked = ok(sedflow(&path, &["check"]));
+        assert!(checked.lines().all(|line| line.starts_with("ok ")), "{checked}");
+        // it is not only read: work on it goes on, and with what was made then
+        ok(sedflow(&path, &["-q", "infer", "--checkpoint", "tiny", "--name", "again", "--draws", "20"]));
+        ok(sedflow(&path, &["gc"]));
+    }
+}
+
+fn user_version(path: &Path) -> i64 {
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let connection = rusqlite::Connection::open_with_flags(path, flags).unwrap();
+    connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
 }

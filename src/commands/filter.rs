@@ -1,22 +1,23 @@
-//! `sedflow filter`: list, show and check bandpass curves, and bring one into the form the program keeps.
+//! `sedflow filter`: list, show and check bandpass curves, and keep one in the catalog or as a file.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, resolve, setup};
 use crate::filters::{self, Counts, Filter, FilterProblem, Stated, WaveUnit};
+use crate::store::{Artifact, ProductKind, RunSpec, RunState, Store};
 
 #[derive(Debug, Subcommand)]
 pub enum FilterCommand {
-    /// Convert a curve to the form the program keeps (ECSV, Angstrom, photon counting)
+    /// Keep a curve in the catalog, under a name that bands can be given by; or convert it to a file
     Add(AddArgs),
     /// Say what a curve file holds, or what is wrong with it
     Check(CheckArgs),
-    /// List the shipped bands
+    /// List the shipped bands and the catalog's own
     List(ListArgs),
     /// Print one band's figures, or its curve as CSV or JSON
     Show(ShowArgs),
@@ -48,11 +49,11 @@ pub struct AddArgs {
     /// Where the curve comes from: a paper, an address
     #[arg(long)]
     source: Option<String>,
-    /// Folder to write NAME.ecsv into
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    out: PathBuf,
+    /// Write NAME.ecsv (Angstrom, photon counting) into this folder, and leave the catalog alone
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Replace NAME.ecsv if it is there
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     force: bool,
 }
 
@@ -74,7 +75,7 @@ pub struct ListArgs {
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// A shipped band (see `sedflow filter list`) or a curve file
+    /// A shipped band, a curve of the catalog (see `sedflow filter list`) or a curve file
     band: String,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -106,8 +107,8 @@ pub fn run(command: FilterCommand, context: &Context) -> anyhow::Result<Outcome>
     match command {
         FilterCommand::Add(args) => add(args, context),
         FilterCommand::Check(args) => print_filters(&[read(args.file, args.stated.stated())?], args.format),
-        FilterCommand::List(args) => list(args.format),
-        FilterCommand::Show(args) => show(&args),
+        FilterCommand::List(args) => list(args.format, context),
+        FilterCommand::Show(args) => show(&args, context),
     }
 }
 
@@ -124,25 +125,74 @@ fn read(file: PathBuf, mut stated: Stated) -> anyhow::Result<Filter> {
 
 fn add(args: AddArgs, context: &Context) -> anyhow::Result<Outcome> {
     let stated = Stated { description: args.description, source: args.source, ..args.stated.stated() };
-    let filter = read(args.file, stated)?;
-    let path = args.out.join(format!("{}.ecsv", filter.name()));
+    let filter = read(args.file.clone(), stated)?;
+    let Some(folder) = &args.out else { return keep(&args.file, &filter, context) };
+    let path = folder.join(format!("{}.ecsv", filter.name()));
     if path.exists() && !args.force {
-        anyhow::bail!("{} is there already; --force replaces it", path.display());
+        bail!("{} is there already; --force replaces it", path.display());
     }
     std::fs::write(&path, filter.to_ecsv()).with_context(|| format!("cannot write {}", path.display()))?;
-    if !context.quiet {
-        eprintln!("wrote {}: say --bands {} to use it", path.display(), path.display());
-    }
+    context.remark(&format!("wrote {}: say --bands {} to use it", path.display(), path.display()));
     Ok(Outcome::Done)
 }
 
-fn list(format: Format) -> anyhow::Result<Outcome> {
-    let filters: Vec<Filter> = filters::shipped_names().map(filters::shipped).collect::<Result<_, _>>()?;
+/// Keeps a curve in the catalog. Its name must be free, as it is what users, noise models and checkpoints say.
+fn keep(file: &Path, filter: &Filter, context: &Context) -> anyhow::Result<Outcome> {
+    let (name, hash) = (filter.name(), filter.hash());
+    if let Ok(shipped) = filters::shipped(name)
+        && shipped.hash() != hash
+    {
+        bail!(
+            "{name} comes with the program as another curve ({}, this one is {}): say --name to give it another name",
+            shipped.hash().short(),
+            hash.short()
+        );
+    }
+    let mut store = Store::open_or_create(&context.catalog)?;
+    context.remark_all(store.notes());
+    let known = store.filters()?;
+    if let Some(other) = known.iter().find(|known| known.name == name && known.hash != hash) {
+        bail!(
+            "the catalog has another curve called {name} ({}, this one is {}): say --name to give it another name",
+            other.hash.short(),
+            hash.short()
+        );
+    }
+    if let Some(same) = known.iter().find(|known| known.hash == hash)
+        && same.name != name
+    {
+        bail!("the catalog has this curve already, as {}: use that name", same.name);
+    }
+    let config = json!({
+        "file": file.display().to_string(), "name": name, "description": filter.description(),
+        "source": filter.source(),
+    });
+    let spec = RunSpec { command: "filter add", config: &config, seed: None, resumes: None };
+    store.recorded(&spec, |store, run| -> anyhow::Result<_> {
+        let path = file.display().to_string();
+        for input in resolve::files([path.as_str()])? {
+            store.add_run_input(run, &input)?;
+        }
+        setup::register_filter(store, run, filter)?;
+        store.add_run_output(run, &Artifact::product(ProductKind::Filter, name, hash))?;
+        Ok(((), RunState::Done))
+    })?;
+    context.remark(&format!("{name} ({}) kept in {}", hash.short(), context.catalog.display()));
+    Ok(Outcome::Done)
+}
+
+fn list(format: Format, context: &Context) -> anyhow::Result<Outcome> {
+    let mut filters: Vec<Filter> =
+        filters::shipped_names().map(filters::shipped).collect::<Result<_, _>>()?;
+    if let Some(store) = context.open_if_there()? {
+        filters.extend(resolve::own_filters(&store)?);
+    }
     print_filters(&filters, format)
 }
 
-fn show(args: &ShowArgs) -> anyhow::Result<Outcome> {
-    let filter = filters::resolve(&args.band)?;
+fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let store = resolve::catalog_for(context, [&args.band], None)?;
+    let filter = resolve::filter(store.as_ref(), &args.band)?;
     let mut out = io::stdout().lock();
     match args.format {
         Format::Table => {

@@ -1,5 +1,6 @@
 //! `sedflow ingest`: survey tables into the catalog; `sedflow layouts`: the column maps built in.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,8 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
 
 use super::listen::Terminal;
-use super::{Context, Outcome};
+use super::{Context, Outcome, resolve};
+use crate::filters::{self, Filter};
 use crate::galaxy::phot_flag;
 use crate::ingest::map::{ColumnMap, CutFile, Extinction};
 use crate::ingest::plan::{ExtinctionPlan, Plan};
@@ -146,7 +148,7 @@ fn ingest_one(
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
     if args.dry_run {
-        dry_run(file, name, args, progress)
+        dry_run(file, name, args, context, progress)
     } else {
         ingest_file(file, name, args, context, progress)
     }
@@ -171,7 +173,7 @@ pub fn with_sample<T>(work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::
 }
 
 /// Opens the table and finds what its columns mean.
-fn prepare(file: &Path, args: &IngestArgs) -> anyhow::Result<(Box<dyn Table>, Plan)> {
+fn prepare(file: &Path, args: &IngestArgs, context: &Context) -> anyhow::Result<(Box<dyn Table>, Plan)> {
     let table = tables::open(file, &args.read_options())?;
     let mut map = match &args.layout {
         Some(name) => load_map(name)?,
@@ -197,8 +199,26 @@ fn prepare(file: &Path, args: &IngestArgs) -> anyhow::Result<(Box<dyn Table>, Pl
             cut.bands = Some(bands.clone());
         }
     }
-    let plan = Plan::new(&map, table.columns()).with_context(|| format!("layout {}", map.name))?;
+    let own = own_filters(&map, context)?;
+    let find = |name: &str| match own.get(name) {
+        Some(filter) => Ok(filter.clone()),
+        None => filters::resolve(name),
+    };
+    let plan =
+        Plan::with_filters(&map, table.columns(), &find).with_context(|| format!("layout {}", map.name))?;
     Ok((table, plan))
+}
+
+/// The filters of a map that are neither shipped nor in files, but curves of the catalog.
+fn own_filters(map: &ColumnMap, context: &Context) -> anyhow::Result<BTreeMap<String, Filter>> {
+    let names: Vec<&String> = map.bands.iter().filter_map(|band| band.filter.as_ref()).collect();
+    let mut own = BTreeMap::new();
+    let Some(store) = resolve::catalog_for(context, names.iter().copied(), None)? else { return Ok(own) };
+    let known = store.filters()?;
+    for name in names.into_iter().filter(|name| known.iter().any(|filter| filter.name == **name)) {
+        own.insert(name.clone(), resolve::filter(Some(&store), name)?);
+    }
+    Ok(own)
 }
 
 fn no_layout(table: &dyn Table) -> anyhow::Error {
@@ -246,7 +266,7 @@ fn ingest_file(
     context: &Context,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let (mut table, plan) = prepare(file, args)?;
+    let (mut table, plan) = prepare(file, args, context)?;
     let say = |text: &str| {
         if !context.quiet {
             eprintln!("{}", plain(text));
@@ -394,8 +414,14 @@ fn plain(text: &str) -> String {
     for_eyes(text.chars().take(400).collect::<String>().as_bytes())
 }
 
-fn dry_run(file: &Path, name: &str, args: &IngestArgs, progress: &dyn Progress) -> anyhow::Result<Outcome> {
-    let (mut table, plan) = prepare(file, args)?;
+fn dry_run(
+    file: &Path,
+    name: &str,
+    args: &IngestArgs,
+    context: &Context,
+    progress: &dyn Progress,
+) -> anyhow::Result<Outcome> {
+    let (mut table, plan) = prepare(file, args, context)?;
     let total = table.columns().len();
     let format = table.format();
     let announced = table.n_rows();

@@ -23,6 +23,7 @@ pub mod parquet_out;
 pub mod plot;
 pub mod prior;
 pub mod query;
+pub mod resolve;
 pub mod sed;
 pub mod setup;
 pub mod show;
@@ -44,6 +45,11 @@ impl Context {
         let store = Store::open(&self.catalog, mode)?;
         self.remark_all(store.notes());
         Ok(store)
+    }
+
+    /// Opens the catalog for reading if there is one.
+    pub fn open_if_there(&self) -> Result<Option<Store>, StoreError> {
+        if self.catalog.exists() { self.open(Mode::Read).map(Some) } else { Ok(None) }
     }
 
     /// A remark on standard error, unless the user wants none.

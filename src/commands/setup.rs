@@ -1,21 +1,21 @@
-//! What several commands need first: the SED model, filters, priors, noise models and checkpoints by name.
+//! What several commands need first: the SED model, priors, noise models and checkpoints by name.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use crate::filters::{self, Filter};
+use super::resolve::{self, Grid};
+use crate::features::short_band;
+use crate::filters::Filter;
 use crate::hash::ContentHash;
 use crate::infer::{self, Npe};
 use crate::noise::NoiseModel;
 use crate::prior::Prior;
 use crate::sed::{BIRTH_CLOUD_AGE_GYR, DerivedTable, SedModel};
-use crate::ssp::SspGrid;
 use crate::store::{
-    BandSetId, BandSpec, CheckpointId, CheckpointKind, CheckpointSpec, FilterCurve, NoiseModelId, PriorId,
-    RunId, SedModelId, SspGridSpec, Store,
+    BandSetId, BandSpec, CheckpointId, CheckpointKind, CheckpointSpec, FilterCurve, FilterId, NoiseModelId,
+    PriorId, RunId, SedModelId, SspGridId, SspGridSpec, Store,
 };
 
 /// Name of the prior, noise model and band order that come with the program.
@@ -24,23 +24,31 @@ pub const DEFAULT: &str = "default";
 /// Photometry that the shipped noise model and checkpoint are for.
 pub const DEFAULT_BANDS: [&str; 5] = ["sdss2010-u", "sdss2010-g", "sdss2010-r", "sdss2010-i", "sdss2010-z"];
 
-/// The SED model on the shipped grid.
-pub fn sed_model(birth_cloud_age_gyr: Option<f64>) -> anyhow::Result<SedModel> {
-    let model = SedModel::new(Arc::new(SspGrid::shipped()?));
+/// The SED model on a grid.
+pub fn sed_model(grid: &Grid, birth_cloud_age_gyr: Option<f64>) -> anyhow::Result<SedModel> {
+    let model = SedModel::new(grid.grid.clone());
     let age = birth_cloud_age_gyr.unwrap_or(BIRTH_CLOUD_AGE_GYR);
     Ok(model.with_birth_cloud_age(age)?)
 }
 
-/// The shipped filters of these names.
-pub fn shipped_filters<S: AsRef<str>>(names: &[S]) -> anyhow::Result<Vec<Filter>> {
-    names.iter().map(|name| Ok(filters::shipped(name.as_ref())?)).collect()
-}
-
-/// Registers the model in the catalog.
-pub fn register_model(store: &mut Store, run: RunId, model: &SedModel) -> anyhow::Result<SedModelId> {
-    let grid = model.grid();
+/// Keeps a grid in the catalog, with its bytes unless it comes with the program.
+///
+/// Errors where another grid has its name, as names are what users say.
+pub fn register_grid(store: &mut Store, run: RunId, grid: &Grid) -> anyhow::Result<SspGridId> {
+    let Grid { grid, bytes } = grid;
     let origin = &grid.origin;
-    let grid_id = store.put_ssp_grid(
+    if let Some(other) =
+        store.ssp_grids()?.into_iter().find(|known| known.name == origin.name && known.hash != grid.hash)
+        && bytes.is_some()
+    {
+        bail!(
+            "the catalog has another SSP grid called {} ({}) than this one ({}): import it under another name",
+            origin.name,
+            other.hash.short(),
+            grid.hash.short()
+        );
+    }
+    Ok(store.put_ssp_grid(
         run,
         &SspGridSpec {
             hash: grid.hash,
@@ -49,9 +57,16 @@ pub fn register_model(store: &mut Store, run: RunId, model: &SedModel) -> anyhow
             isochrones: &origin.isochrones,
             library: &origin.library,
             lsun_erg_s: origin.lsun_erg_s,
-            bytes: None,
+            bytes: bytes.as_deref(),
         },
-    )?;
+    )?)
+}
+
+/// Registers the model in the catalog. Its grid comes with the program or is in the catalog already, as
+/// [`register_grid`] put it there.
+pub fn register_model(store: &mut Store, run: RunId, model: &SedModel) -> anyhow::Result<SedModelId> {
+    let grid = model.grid();
+    let grid_id = register_grid(store, run, &Grid { grid: grid.clone(), bytes: None })?;
     let definition = json!({
         "model": "provabgs",
         "ssp_grid": grid.hash,
@@ -62,19 +77,27 @@ pub fn register_model(store: &mut Store, run: RunId, model: &SedModel) -> anyhow
     Ok(store.put_sed_model(run, "provabgs", model.hash(), grid_id, &definition)?)
 }
 
+/// Keeps a curve in the catalog; the same curve is kept once, under its first name.
+pub fn register_filter(store: &mut Store, run: RunId, filter: &Filter) -> anyhow::Result<FilterId> {
+    let curve = FilterCurve {
+        hash: filter.hash(),
+        name: filter.name(),
+        wave_pivot_aa: filter.pivot_aa(),
+        wave_aa: filter.wave_aa(),
+        response: filter.response(),
+    };
+    Ok(store.put_filter(run, &curve)?)
+}
+
 /// Registers filters as an ordered band set.
 pub fn register_bands(store: &mut Store, run: RunId, filters: &[Filter]) -> anyhow::Result<BandSetId> {
+    let short: Vec<&str> = filters.iter().map(|filter| short_band(filter.name())).collect();
     let mut bands = Vec::new();
-    for filter in filters {
-        let curve = FilterCurve {
-            hash: filter.hash(),
-            name: filter.name(),
-            wave_pivot_aa: filter.pivot_aa(),
-            wave_aa: filter.wave_aa(),
-            response: filter.response(),
-        };
-        let id = store.put_filter(run, &curve)?;
-        let name = crate::features::short_band(filter.name()).to_owned();
+    for (filter, &name) in filters.iter().zip(&short) {
+        let id = register_filter(store, run, filter)?;
+        // The same band of two systems needs its whole name.
+        let is_unique = short.iter().filter(|other| **other == name).count() == 1;
+        let name = if is_unique { name } else { filter.name() }.to_owned();
         bands.push(BandSpec { name, filter: Some((id, filter.hash())), ucd: None });
     }
     let name: Vec<&str> = filters.iter().map(Filter::name).collect();
@@ -171,7 +194,7 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
             infer::SHIPPED_NAME
         );
     };
-    let (model, filters) = model_of(&npe, &label)?;
+    let (model, filters) = model_of(Some(store), &npe, &label)?;
     let sed_model = register_model(store, run, &model)?;
     let prior = register_prior(store, run, &label, npe.prior())?;
     let noise_model = store.put_noise_model(run, &npe.card().noise)?;
@@ -196,28 +219,10 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
     })
 }
 
-/// The SED model and the filters that a checkpoint was trained with; errors if the program has others.
-pub fn model_of(npe: &Npe, label: &str) -> anyhow::Result<(SedModel, Vec<Filter>)> {
-    let filters = shipped_filters(npe.bands())?;
-    for (filter, expected) in filters.iter().zip(&npe.card().filters) {
-        if filter.hash() != *expected {
-            bail!(
-                "checkpoint {label} was trained with another curve of {}: expected {}, found {}",
-                filter.name(),
-                expected.short(),
-                filter.hash().short()
-            );
-        }
-    }
-    let model = sed_model(Some(npe.card().birth_cloud_age_gyr))?;
-    if model.hash() != npe.card().sed_model {
-        bail!(
-            "checkpoint {label} was trained with another SED model: expected {}, this program has {}",
-            npe.card().sed_model.short(),
-            model.hash().short()
-        );
-    }
-    Ok((model, filters))
+/// The SED model and the filters that a checkpoint was trained with, shipped or of the catalog. `label` names it.
+pub fn model_of(store: Option<&Store>, npe: &Npe, label: &str) -> anyhow::Result<(SedModel, Vec<Filter>)> {
+    let filters = resolve::filters_of_card(store, label, npe.card())?;
+    Ok((resolve::model_of_card(store, label, npe.card())?, filters))
 }
 
 /// What a checkpoint row points to.

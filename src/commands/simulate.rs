@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::listen::Terminal;
+use super::resolve::{self, Grid};
 use super::{Context, Outcome, setup};
 use crate::filters::Filter;
 use crate::npz::NpzWriter;
@@ -39,9 +40,12 @@ pub struct SimulateArgs {
     /// `nsa` (shipped), a noise model of the catalog, or a JSON file
     #[arg(long, default_value = "nsa")]
     pub noise: String,
-    /// Filters [default: those of the noise model]
+    /// Filters: shipped ones, curves of the catalog or curve files [default: those of the noise model]
     #[arg(long, value_delimiter = ',', value_name = "FILTER,...")]
     pub bands: Vec<String>,
+    /// SSP grid: `shipped`, a grid of the catalog, or a .ssp file, which the catalog then keeps
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "from")]
+    pub grid: Option<String>,
     /// Probability of each band to be missing
     #[arg(long, default_value_t = 0.0, value_name = "P")]
     pub missing: f64,
@@ -61,6 +65,7 @@ pub struct SimulateArgs {
 
 /// Everything that simulations come from.
 pub struct Sources {
+    pub grid: Grid,
     pub model: SedModel,
     pub filters: Vec<Filter>,
     pub table: PhotTable,
@@ -75,12 +80,15 @@ impl Sources {
         let prior = setup::prior(store, &args.prior)?;
         let noise = setup::noise(store, &args.noise)?;
         let bands = if args.bands.is_empty() { noise.band_names() } else { args.bands.clone() };
-        let noise = noise.for_bands(&bands)?;
-        let filters = setup::shipped_filters(&bands)?;
-        let model = setup::sed_model(args.birth_cloud_age)?;
+        let filters = resolve::filters(store, &bands)?;
+        // A band may be asked for by a file's name or a hash; the noise model knows it by its own.
+        let names: Vec<&str> = filters.iter().map(Filter::name).collect();
+        let noise = noise.for_bands(&names)?;
+        let grid = resolve::grid(store, args.grid.as_deref())?;
+        let model = setup::sed_model(&grid, args.birth_cloud_age)?;
         let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(&prior))?;
         let recipe = Recipe { missing: args.missing, ..Recipe::default() };
-        Ok(Self { model, filters, table, prior, noise, recipe })
+        Ok(Self { grid, model, filters, table, prior, noise, recipe })
     }
 
     pub fn simulator(&self, seed: u64) -> anyhow::Result<Simulator<'_, PhotTable>> {
@@ -94,6 +102,11 @@ impl Sources {
         run: crate::store::RunId,
         args: &SimulateArgs,
     ) -> anyhow::Result<TrainingSet> {
+        let named = args.bands.iter().chain(&args.grid).map(String::as_str);
+        for file in resolve::files(named)? {
+            store.add_run_input(run, &file)?;
+        }
+        setup::register_grid(store, run, &self.grid)?;
         let sed_model = setup::register_model(store, run, &self.model)?;
         let prior = setup::register_prior(store, run, &args.prior, &self.prior)?;
         let noise_model = store.put_noise_model(run, &self.noise)?;
@@ -126,8 +139,8 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
     let mut store = Store::open_or_create(&context.catalog)?;
     let config = json!({
         "n": args.n, "seed": args.seed, "name": args.name, "prior": args.prior, "noise": args.noise,
-        "bands": args.bands, "missing": args.missing, "birth_cloud_age_gyr": args.birth_cloud_age,
-        "stream": args.stream, "from": args.from,
+        "bands": args.bands, "grid": args.grid, "missing": args.missing,
+        "birth_cloud_age_gyr": args.birth_cloud_age, "stream": args.stream, "from": args.from,
     });
     let spec = RunSpec { command: "simulate", config: &config, seed: Some(args.seed), resumes: None };
     let (set, state) = store.recorded(&spec, |store, run| -> anyhow::Result<_> {

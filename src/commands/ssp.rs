@@ -1,4 +1,4 @@
-//! `sedflow ssp`: bring a grid of stellar populations into the form the program reads, and describe one.
+//! `sedflow ssp`: bring a grid of stellar populations into the form the program reads, keep and describe one.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,16 +7,35 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, resolve, setup};
 use crate::fits::FitsFile;
+use crate::hash::ContentHash;
+use crate::output::{self, Cell, print_rows};
 use crate::ssp::{RebinError, SspGrid, Trim};
+use crate::store::{Artifact, ProductKind, RunSpec, RunState, Store};
 
 #[derive(Debug, Subcommand)]
 pub enum SspCommand {
+    /// Keep a grid file in the catalog, for --grid NAME
+    Add(AddArgs),
     /// Make a grid file from one of another program
     Import(ImportArgs),
-    /// Describe the shipped grid, or one in a file
+    /// Describe the shipped grid, one of the catalog, or one in a file
     Info(InfoArgs),
+    /// List the shipped grid and the catalog's
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// A .ssp file, as `sedflow ssp import` writes it
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -43,8 +62,9 @@ pub struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub struct InfoArgs {
-    /// A grid file [default: the shipped grid]
-    file: Option<PathBuf>,
+    /// A grid file, or a grid of the catalog by name or hash [default: the shipped grid]
+    #[arg(value_name = "NAME|FILE")]
+    grid: Option<String>,
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -75,8 +95,10 @@ fn parse_trim(text: &str) -> Result<TrimChoice, RebinError> {
 
 pub fn run(command: SspCommand, context: &Context) -> anyhow::Result<Outcome> {
     match command {
+        SspCommand::Add(args) => add(&args, context),
         SspCommand::Import(args) => import(args, context),
-        SspCommand::Info(args) => info(&args),
+        SspCommand::Info(args) => info(&args, context),
+        SspCommand::List(args) => list(args.format, context),
     }
 }
 
@@ -119,12 +141,58 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     done
 }
 
-fn info(args: &InfoArgs) -> anyhow::Result<Outcome> {
-    let grid = match &args.file {
-        Some(path) => SspGrid::read(path).with_context(|| path.display().to_string())?,
-        None => SspGrid::shipped()?,
+fn add(args: &AddArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let grid = resolve::read_grid(&args.file)?;
+    let (name, hash) = (grid.grid.origin.name.clone(), grid.grid.hash);
+    let Some(bytes) = &grid.bytes else {
+        context.remark(&format!("{name} ({}) is the grid that comes with the program", hash.short()));
+        return Ok(Outcome::Done);
     };
-    print(&grid, args.format)
+    let file = args.file.display().to_string();
+    let input = Artifact::file(file.clone(), ContentHash::of_bytes(bytes), bytes.len() as u64);
+    let mut store = Store::open_or_create(&context.catalog)?;
+    context.remark_all(store.notes());
+    let config = json!({ "file": file, "name": name });
+    let spec = RunSpec { command: "ssp add", config: &config, seed: None, resumes: None };
+    store.recorded(&spec, |store, run| -> anyhow::Result<_> {
+        store.add_run_input(run, &input)?;
+        setup::register_grid(store, run, &grid)?;
+        store.add_run_output(run, &Artifact::product(ProductKind::SspGrid, name.as_str(), hash))?;
+        Ok(((), RunState::Done))
+    })?;
+    context.remark(&format!("{name} ({}) kept in {}", hash.short(), context.catalog.display()));
+    Ok(Outcome::Done)
+}
+
+fn list(format: Format, context: &Context) -> anyhow::Result<Outcome> {
+    let shipped = SspGrid::shipped()?;
+    let origin = shipped.origin;
+    let mut rows = vec![[
+        origin.name,
+        origin.imf,
+        origin.isochrones,
+        origin.library,
+        shipped.hash.short(),
+        "program".into(),
+    ]];
+    if let Some(store) = context.open_if_there()? {
+        for known in store.ssp_grids()?.into_iter().filter(|known| known.hash != shipped.hash) {
+            let kept = known.n_bytes.map_or("elsewhere".to_owned(), |n| format!("catalog, {n} bytes"));
+            rows.push([known.name, known.imf, known.isochrones, known.library, known.hash.short(), kept]);
+        }
+    }
+    let columns = ["name", "imf", "isochrones", "library", "hash", "kept in"];
+    let cells: Vec<Vec<Cell<'_>>> =
+        rows.iter().map(|row| row.iter().map(|text| Cell::text(text)).collect()).collect();
+    let format = if format == Format::Json { output::Format::Json } else { output::Format::Table };
+    print_rows(io::stdout().lock(), format, &columns, &cells)?;
+    Ok(Outcome::Done)
+}
+
+fn info(args: &InfoArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let store = resolve::catalog_for(context, [], args.grid.as_deref())?;
+    let found = resolve::grid(store.as_ref(), args.grid.as_deref())?;
+    print(&found.grid, args.format)
 }
 
 fn print(grid: &SspGrid, format: Format) -> anyhow::Result<Outcome> {

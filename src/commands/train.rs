@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::listen::Terminal;
 use super::simulate::{SimulateArgs, Sources, read_chunk};
-use super::{Context, Outcome, setup};
+use super::{Context, Outcome, resolve, setup};
 use crate::features::FeatureSpec;
 use crate::flow::train::{Batch, BatchSource, Data, EpochRecord, Limit, Stop, TrainConfig, Trainer};
 use crate::flow::{Conditioner, FlowConfig};
-use crate::infer::{ModelCard, Npe, Support};
+use crate::infer::{GridCard, ModelCard, Npe, Support};
 use crate::progress::{Event, Progress};
 use crate::sed::PhotTable;
 use crate::simulate::{Recipe, Rows, Simulator, table_options};
@@ -75,9 +75,12 @@ pub struct TrainArgs {
     /// Noise model of the simulations
     #[arg(long, default_value = "nsa")]
     noise: String,
-    /// Filters [default: those of the noise model]
+    /// Filters: shipped ones, curves of the catalog or curve files [default: those of the noise model]
     #[arg(long, value_delimiter = ',', value_name = "FILTER,...")]
     bands: Vec<String>,
+    /// SSP grid: `shipped`, a grid of the catalog, or a .ssp file, which the catalog then keeps
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "set")]
+    grid: Option<String>,
     /// Probability of each band to be missing; above 0 the model accepts galaxies without all bands
     #[arg(long, default_value_t = 0.0, value_name = "P")]
     missing: f64,
@@ -158,7 +161,7 @@ pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
         "name": args.name, "set": args.set, "budget_s": args.budget.0.as_secs_f64(), "steps": args.steps,
         "flow": args.flow, "layers": args.layers, "hidden": args.hidden, "width": args.width,
         "blocks": args.blocks, "batch": args.batch, "lr": args.lr, "seed": args.seed, "prior": args.prior,
-        "noise": args.noise, "bands": args.bands, "missing": args.missing,
+        "noise": args.noise, "bands": args.bands, "grid": args.grid, "missing": args.missing,
         "birth_cloud_age_gyr": args.birth_cloud_age,
     });
     let spec = RunSpec { command: "train", config: &config, seed: Some(args.seed), resumes: None };
@@ -177,6 +180,7 @@ fn simulate_args(args: &TrainArgs) -> SimulateArgs {
         prior: args.prior.clone(),
         noise: args.noise.clone(),
         bands: args.bands.clone(),
+        grid: args.grid.clone(),
         missing: args.missing,
         birth_cloud_age: args.birth_cloud_age,
         stream: true,
@@ -190,9 +194,9 @@ fn stored_sources(store: &Store, set: &TrainingSet, args: &TrainArgs) -> anyhow:
     let (_, prior) = store.prior(set.prior)?;
     let noise = set.noise_model.context("the training set is noiseless: train needs one with noise")?;
     let (_, noise) = store.noise_model(noise)?;
-    let (named, _, definition) = store.sed_model(set.sed_model)?;
-    let age = definition["birth_cloud_age_gyr"].as_f64();
-    let model = setup::sed_model(age)?;
+    let (named, grid, definition) = store.sed_model(set.sed_model)?;
+    let grid = resolve::grid_of_id(store, grid)?;
+    let model = setup::sed_model(&grid, definition["birth_cloud_age_gyr"].as_f64())?;
     if model.hash() != named.hash {
         bail!(
             "the training set is of SED model {}, this program has {}",
@@ -200,11 +204,11 @@ fn stored_sources(store: &Store, set: &TrainingSet, args: &TrainArgs) -> anyhow:
             model.hash().short()
         );
     }
-    let filters = setup::shipped_filters(&noise.band_names())?;
+    let filters = resolve::filters_of_set(store, set.band_set, &noise.band_names())?;
     let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(&prior))?;
     let recipe =
         Recipe { missing: set.recipe["missing"].as_f64().unwrap_or(args.missing), ..Recipe::default() };
-    Ok(Sources { model, filters, table, prior, noise, recipe })
+    Ok(Sources { grid, model, filters, table, prior, noise, recipe })
 }
 
 fn train(
@@ -294,6 +298,7 @@ fn train(
         noise: sources.noise.clone(),
         support,
         sed_model: sources.model.hash(),
+        ssp_grid: Some(GridCard::of(sources.model.grid())),
         birth_cloud_age_gyr: sources.model.birth_cloud_age_gyr(),
         filters: sources.filters.iter().map(|filter| filter.hash()).collect(),
         training: json!({

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-pub use shipped::{shipped, shipped_groups, shipped_names};
+pub use shipped::{shipped, shipped_groups, shipped_names, shipped_of_hash};
 pub use text::{Counts, Stated, WaveUnit};
 
 use crate::hash::ContentHash;
@@ -156,6 +156,15 @@ impl Filter {
             pivot_aa,
             effective_width_aa: area,
         })
+    }
+
+    /// The same curve under another name, with other words about it.
+    ///
+    /// Errors if the name cannot name a band.
+    pub fn renamed(self, name: &str, description: &str, source: &str) -> Result<Self, FilterError> {
+        check_name(name).map_err(|problem| problem.of(name))?;
+        let words = |text: &str| text.to_owned();
+        Ok(Self { name: words(name), description: words(description), source: words(source), ..self })
     }
 
     /// The band's name, by system and version: `sdss2010-u`.

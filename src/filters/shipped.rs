@@ -1,6 +1,7 @@
 //! The curves embedded in the program, in the order a list shows them.
 
 use super::{Filter, FilterError, FilterProblem, Stated};
+use crate::hash::ContentHash;
 
 macro_rules! curves {
     ($($name:literal)*) => {
@@ -42,6 +43,11 @@ pub fn shipped(name: &str) -> Result<Filter, FilterError> {
         Some((_, text)) => Filter::from_text(text, name, &Stated::default()),
         None => Err(FilterProblem::Unknown { known: SHIPPED.len(), nearest: nearest(name) }.of(name)),
     }
+}
+
+/// The shipped band with that curve, whatever it is called elsewhere.
+pub fn shipped_of_hash(hash: ContentHash) -> Option<Filter> {
+    shipped_names().filter_map(|name| shipped(name).ok()).find(|filter| filter.hash() == hash)
 }
 
 /// The shipped name fewest edits away, if a third of the letters or fewer differ.

@@ -24,6 +24,7 @@ use crate::hash::ContentHash;
 use crate::noise::NoiseModel;
 use crate::prior::{BetaPrior, Density, N_PARAM, Prior, PriorError, PriorSpec, ThetaMap};
 use crate::sed::DerivedTable;
+use crate::ssp::SspGrid;
 
 use posterior::Datum;
 
@@ -68,11 +69,38 @@ pub struct ModelCard {
     pub support: Support,
     /// Hash of the SED model behind the simulations.
     pub sed_model: ContentHash,
+    /// The stellar populations of that model; absent from checkpoints of before it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssp_grid: Option<GridCard>,
     pub birth_cloud_age_gyr: f64,
     /// Hash of each bandpass, in the order of the features' bands.
     pub filters: Vec<ContentHash>,
     /// How it was trained: settings, examples, held-out density; for people.
     pub training: serde_json::Value,
+}
+
+/// Which grid of stellar populations: for people, and its hash to find it by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridCard {
+    pub hash: ContentHash,
+    pub name: String,
+    pub imf: String,
+    pub isochrones: String,
+    pub library: String,
+}
+
+impl GridCard {
+    pub fn of(grid: &SspGrid) -> Self {
+        let origin = &grid.origin;
+        Self {
+            hash: grid.hash,
+            name: origin.name.clone(),
+            imf: origin.imf.clone(),
+            isochrones: origin.isochrones.clone(),
+            library: origin.library.clone(),
+        }
+    }
 }
 
 impl ModelCard {

@@ -138,9 +138,21 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// How a filter is found by the name that a column map gives.
+type FindFilter<'a> = dyn Fn(&str) -> Result<Filter, FilterError> + 'a;
+
 impl Plan {
-    /// Finds everything that `map` names among `columns`; nothing is guessed.
+    /// Finds everything that `map` names among `columns`; nothing is guessed. Filters are shipped or in files.
     pub fn new(map: &ColumnMap, columns: &[ColumnInfo]) -> Result<Self, PlanError> {
+        Self::with_filters(map, columns, &filters::resolve)
+    }
+
+    /// [`Plan::new`] with filters found by `filter`.
+    pub fn with_filters(
+        map: &ColumnMap,
+        columns: &[ColumnInfo],
+        filter: &FindFilter,
+    ) -> Result<Self, PlanError> {
         let mut selection = Selection::new(columns);
         let mut matched = Vec::new();
         let mut notes = Vec::new();
@@ -184,7 +196,7 @@ impl Plan {
                 absent.push(band.name.as_str());
                 continue;
             }
-            bands.push(plan_band(map, band, &mut selection, &mut notes)?);
+            bands.push(plan_band(map, band, filter, &mut selection, &mut notes)?);
         }
         if bands.is_empty() {
             let wanted =
@@ -260,6 +272,7 @@ fn find_id(
 fn plan_band(
     map: &ColumnMap,
     band: &BandMap,
+    filter: &FindFilter,
     selection: &mut Selection,
     notes: &mut Vec<String>,
 ) -> Result<BandPlan, PlanError> {
@@ -312,7 +325,7 @@ fn plan_band(
         }
     };
 
-    let filter = band.filter.as_deref().map(filters::resolve).transpose();
+    let filter = band.filter.as_deref().map(filter).transpose();
     let filter = filter.map_err(|source| PlanError::Filter { band: band.name.clone(), source })?;
     if filter.is_none() {
         notes.push(format!("band {} has no filter curve: it is kept, but no model can use it", band.name));

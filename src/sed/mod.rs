@@ -126,9 +126,14 @@ impl SedModel {
 
     /// Content address of all that determines the model's figures.
     pub fn hash(&self) -> ContentHash {
+        self.hash_on(self.grid.hash)
+    }
+
+    /// What [`Self::hash`] would be on the grid of that hash.
+    pub fn hash_on(&self, grid: ContentHash) -> ContentHash {
         ContentHash::of_parts([
             MODEL_VERSION,
-            self.grid.hash.as_bytes().as_slice(),
+            grid.as_bytes().as_slice(),
             self.bases.hash().as_bytes(),
             self.cosmology.hash().as_bytes(),
             &self.birth_cloud_age_gyr.to_le_bytes(),

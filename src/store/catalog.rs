@@ -23,6 +23,16 @@ pub struct FilterCurve<'a> {
     pub response: &'a [f64],
 }
 
+/// A bandpass as the catalog lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownFilter {
+    pub id: FilterId,
+    pub name: String,
+    pub hash: ContentHash,
+    /// The run that registered it.
+    pub run: RunId,
+}
+
 /// One band of a band set to be registered, in the order of the photometry.
 #[derive(Debug, Clone)]
 pub struct BandSpec {
@@ -183,6 +193,17 @@ impl Store {
             curve.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
         let response = values.split_off(n_wave.min(values.len()));
         Ok((name, values, response))
+    }
+
+    /// All curves, oldest first.
+    pub fn filters(&self) -> Result<Vec<KnownFilter>, StoreError> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT filter_id, name, hash, run_id FROM filter_curve ORDER BY filter_id")?;
+        let rows = statement.query_map([], |row| {
+            Ok(KnownFilter { id: row.get(0)?, name: row.get(1)?, hash: row.get(2)?, run: row.get(3)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Registers an ordered set of bands; the same bands with the same curves are the same set.

@@ -1,8 +1,11 @@
 //! Removing products: what nothing refers to, and what the user names.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
 use super::error::StoreError;
+use super::ids::RunId;
 use super::things::{Product, REFERENCES};
 use super::{ProductKind, Store};
 
@@ -53,7 +56,7 @@ impl Store {
             debug_assert_eq!(to, product.kind);
             let id = id_column(kind);
             let sql = format!(
-                "SELECT DISTINCT coalesce(p.name, p.id) FROM product p WHERE p.kind = '{}' \
+                "SELECT DISTINCT coalesce(p.name, CAST(p.id AS TEXT)) FROM product p WHERE p.kind = '{}' \
                  AND p.id IN (SELECT {id} FROM {from} WHERE {column} = ?1)",
                 kind.as_str()
             );
@@ -70,9 +73,17 @@ impl Store {
     }
 
     /// Products that nothing refers to and nobody gave a name: definitions and curves left over, and unnamed
-    /// training sets and checkpoints. What only they refer to comes after them.
+    /// training sets and checkpoints. What only they refer to comes after them. Curves and grids that the
+    /// user added stay until they are named.
     pub fn garbage(&self) -> Result<Vec<Product>, StoreError> {
-        let all = self.products()?;
+        let mut all = self.products()?;
+        let added: BTreeSet<RunId> = {
+            let mut statement = self
+                .conn
+                .prepare_cached("SELECT run_id FROM run WHERE command IN ('filter add', 'ssp add')")?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
+        };
+        all.retain(|product| !added.contains(&product.run));
         let mut garbage: Vec<Product> = Vec::new();
         loop {
             let mut grew = false;

@@ -35,15 +35,15 @@ mod training;
 
 pub use crate::codec::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use catalog::{
-    Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, RejectedRow,
-    Survey, SurveySpec, ingest_hash,
+    Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, KnownFilter,
+    RejectedRow, Survey, SurveySpec, ingest_hash,
 };
 pub use check::{Finding, Severity, check_file};
 pub use error::StoreError;
 pub use gc::Removed;
 pub use ids::*;
 pub use ingests::KnownIngest;
-pub use models::{Named, SspGridSpec};
+pub use models::{KnownGrid, Named, SspGridSpec};
 pub use posteriors::{
     DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,
     StoredPosterior, Summary,

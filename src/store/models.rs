@@ -32,9 +32,29 @@ pub struct Named<Id> {
     pub hash: ContentHash,
 }
 
+/// A grid as the catalog lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownGrid {
+    pub id: SspGridId,
+    pub name: String,
+    pub hash: ContentHash,
+    pub imf: String,
+    pub isochrones: String,
+    pub library: String,
+    /// Length of the grid in the catalog; `None` for one that came with the program.
+    pub n_bytes: Option<u64>,
+}
+
 impl Store {
-    /// Registers a grid; the same hash is the same grid.
+    /// Registers a grid; the same hash is the same grid. One registered without its bytes, when it came
+    /// with the program, is given them.
     pub fn put_ssp_grid(&mut self, run: RunId, grid: &SspGridSpec<'_>) -> Result<SspGridId, StoreError> {
+        if let Some(bytes) = grid.bytes {
+            self.conn.execute(
+                "UPDATE ssp_grid SET grid = ?2, grid_hash = ?3 WHERE hash = ?1 AND grid IS NULL",
+                params![grid.hash, bytes, ContentHash::of_bytes(bytes)],
+            )?;
+        }
         self.conn.execute(
             "INSERT INTO ssp_grid (hash, name, imf, isochrones, library, lsun_erg_s, grid, grid_hash, run_id) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
@@ -64,6 +84,25 @@ impl Store {
             verify_blob(|| format!("the grid `{name}`"), bytes, hash)?;
         }
         Ok(bytes)
+    }
+
+    /// All grids, oldest first.
+    pub fn ssp_grids(&self) -> Result<Vec<KnownGrid>, StoreError> {
+        let sql = "SELECT ssp_grid_id, name, hash, imf, isochrones, library, length(grid) FROM ssp_grid \
+                   ORDER BY ssp_grid_id";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            Ok(KnownGrid {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                hash: row.get(2)?,
+                imf: row.get(3)?,
+                isochrones: row.get(4)?,
+                library: row.get(5)?,
+                n_bytes: row.get::<_, Option<i64>>(6)?.map(|n| n as u64),
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Registers an SED model; the same hash is the same model. `definition` is a JSON object.
@@ -132,7 +171,9 @@ impl Store {
             }
         }
         tx.commit()?;
-        self.add_run_output(run, &Artifact::product(ProductKind::Prior, name, hash))?;
+        if inserted > 0 {
+            self.add_run_output(run, &Artifact::product(ProductKind::Prior, name, hash))?;
+        }
         Ok(id)
     }
 
@@ -177,7 +218,9 @@ impl Store {
             }
         }
         tx.commit()?;
-        self.add_run_output(run, &Artifact::product(ProductKind::NoiseModel, &model.name, hash))?;
+        if inserted > 0 {
+            self.add_run_output(run, &Artifact::product(ProductKind::NoiseModel, &model.name, hash))?;
+        }
         Ok(id)
     }
 

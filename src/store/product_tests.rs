@@ -286,3 +286,61 @@ fn galaxies_are_selected_by_photometry_extra_columns_and_the_current_posterior_s
     assert_eq!((observed.object_id, observed.photometry), (expected.object_id, expected.photometry));
     assert_eq!(observed.position, expected.position);
 }
+
+#[test]
+fn a_grid_known_by_name_alone_is_given_its_bytes_once() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let known = |store: &Store| store.ssp_grids().unwrap()[0].clone();
+    assert_eq!((known(&store).name.as_str(), known(&store).n_bytes), ("bc03", None));
+    let mut spec = SspGridSpec {
+        hash: known(&store).hash,
+        name: "bc03",
+        imf: "Kroupa",
+        isochrones: "Padova",
+        library: "MILES",
+        lsun_erg_s: 3.846e33,
+        bytes: Some(b"the grid"),
+    };
+    let id = store.put_ssp_grid(p.run, &spec).unwrap();
+    assert_eq!(store.ssp_grid_bytes(id).unwrap().as_deref(), Some(&b"the grid"[..]));
+    spec.bytes = Some(b"other bytes");
+    assert_eq!(store.put_ssp_grid(p.run, &spec).unwrap(), id);
+    assert_eq!(store.ssp_grid_bytes(id).unwrap().as_deref(), Some(&b"the grid"[..]));
+    drop(store);
+    let other = rusqlite::Connection::open(&temp.path).unwrap();
+    for sql in ["UPDATE ssp_grid SET name = 'x'", "UPDATE ssp_grid SET grid = x'00'"] {
+        let error = other.execute(sql, []).unwrap_err().to_string();
+        assert!(error.contains("immutable"), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn a_training_set_without_a_name_is_spoken_of_by_its_number() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    for (stored, n_rows) in [(false, 1 << 40), (true, 4)] {
+        let spec = TrainingSetSpec {
+            name: None,
+            sed_model: p.sed_model,
+            prior: p.prior,
+            noise_model: Some(p.noise_model),
+            band_set: p.band_set,
+            recipe: &json!({}),
+            seed: 1,
+            stored,
+            n_rows,
+        };
+        store.begin_training_set(p.run, &spec).unwrap();
+    }
+    let model = store.products().unwrap().into_iter().find(|p| p.kind == ProductKind::SedModel).unwrap();
+    assert_eq!(store.referrers(&model).unwrap(), ["training-set 1", "training-set 2"]);
+    drop(store);
+    let findings = check_file(&temp.path).unwrap();
+    assert!(findings.iter().all(|finding| finding.severity != Severity::Error), "{findings:?}");
+    let said: Vec<&str> =
+        findings.iter().map(|f| f.text.as_str()).filter(|text| text.contains("training set")).collect();
+    assert_eq!(said, ["the training set 2 is not complete"], "the streamed one needs no rows");
+}

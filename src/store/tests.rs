@@ -247,6 +247,10 @@ fn a_foreign_view_cannot_call_functions_with_side_effects_and_tables_of_others_a
     let store = Store::open(&temp.path, Mode::Read).unwrap();
     let error = store.conn.query_row("SELECT * FROM v", [], |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("unsafe use of load_extension"), "{error}");
+    drop(store);
+    let wrong: Vec<Finding> =
+        check_file(&temp.path).unwrap().into_iter().filter(|f| f.severity == Severity::Error).collect();
+    assert_eq!(wrong, [], "what is foreign is a note");
 }
 
 const NEXT: &str = "CREATE TABLE added (a INTEGER) STRICT;";

@@ -47,7 +47,9 @@ pub fn run(args: EfficiencyArgs, context: &Context) -> anyhow::Result<Outcome> {
         }
         None => (Npe::shipped()?, SHIPPED_NAME.to_owned()),
     };
-    let (model, filters) = setup::model_of(&npe, &label)?;
+    // The shipped one needs nothing that is not shipped too.
+    let store = if args.checkpoint.is_some() { context.open_if_there()? } else { None };
+    let (model, filters) = setup::model_of(store.as_ref(), &npe, &label)?;
     let prior = npe.prior();
     let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(prior))?;
     let noise = &npe.card().noise;

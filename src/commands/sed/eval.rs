@@ -24,7 +24,7 @@ pub struct EvalArgs {
     /// birth_cloud_age_gyr
     #[arg(long, value_name = "FILE")]
     params: PathBuf,
-    /// Bands: shipped ones (`sedflow filter list`) or curve files
+    /// Bands: shipped ones and curves of the catalog (`sedflow filter list`), or curve files
     #[arg(long, value_name = "BAND,...", value_delimiter = ',', required = true)]
     bands: Vec<String>,
     /// Full resolution, or tabulated dust nodes (a thousand times faster for many galaxies)
@@ -55,9 +55,7 @@ const ROWS: usize = 16_384;
 const LISTED: u64 = 200;
 
 pub fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let model = args.model.model()?;
-    let filters = super::bands(&args.bands)?;
-    let absolute = super::bands(&args.absolute)?;
+    let (model, [filters, absolute]) = args.model.load([&args.bands, &args.absolute], context)?;
     // A band that no redshift can bring into the grid is a mistake in the command, not in a row.
     absolute.iter().try_for_each(|filter| covered(filter, &model.grid().wave_aa, 0.0))?;
     let name = args.params.display().to_string();

@@ -7,15 +7,13 @@ mod spectrum;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
 
-use super::{Context, Outcome};
-use crate::filters::{self, Filter};
+use super::{Context, Outcome, resolve, setup};
+use crate::filters::Filter;
 use crate::sed::SedModel;
-use crate::ssp::SspGrid;
 
 #[derive(Debug, Subcommand)]
 pub enum SedCommand {
@@ -35,9 +33,10 @@ pub fn run(command: SedCommand, context: &Context) -> anyhow::Result<Outcome> {
 /// Which model.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// SSP grid file [default: the one that comes with the program]
-    #[arg(long, value_name = "FILE")]
-    grid: Option<PathBuf>,
+    /// SSP grid: a .ssp file, or one of the catalog by name or hash [default: the one that comes with the
+    /// program]
+    #[arg(long, value_name = "NAME|FILE")]
+    grid: Option<String>,
     /// Age below which stars sit in their birth clouds, Gyr, where the galaxy does not say; 0.01 is the
     /// public provabgs code
     #[arg(long, value_name = "GYR", default_value_t = crate::sed::BIRTH_CLOUD_AGE_GYR)]
@@ -45,21 +44,27 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    pub fn model(&self) -> anyhow::Result<SedModel> {
-        let grid = match &self.grid {
-            None => SspGrid::shipped()?,
-            Some(path) => {
-                let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-                SspGrid::from_bytes(&bytes).with_context(|| format!("cannot use {}", path.display()))?
-            }
-        };
-        Ok(SedModel::new(Arc::new(grid)).with_birth_cloud_age(self.birth_cloud_age)?)
+    /// The model and the curves of several lists of bands, which may be in the catalog too.
+    fn load<const N: usize>(
+        &self,
+        bands: [&[String]; N],
+        context: &Context,
+    ) -> anyhow::Result<(SedModel, [Vec<Filter>; N])> {
+        let store = resolve::catalog_for(context, bands.iter().copied().flatten(), self.grid.as_deref())?;
+        let grid = resolve::grid(store.as_ref(), self.grid.as_deref())?;
+        let model = setup::sed_model(&grid, Some(self.birth_cloud_age))?;
+        let mut filters = [const { Vec::new() }; N];
+        for (filters, names) in filters.iter_mut().zip(bands) {
+            *filters = resolve::filters(store.as_ref(), names)?;
+        }
+        context.remark(&format!(
+            "SED model {} on the SSP grid {} ({})",
+            model.hash().short(),
+            grid.grid.origin.name,
+            grid.grid.hash.short()
+        ));
+        Ok((model, filters))
     }
-}
-
-/// Shipped bands and curve files, in the order given.
-fn bands(names: &[String]) -> anyhow::Result<Vec<Filter>> {
-    names.iter().map(|name| Ok(filters::resolve(name)?)).collect()
 }
 
 /// Where results go: standard output, or a file that appears under its name only once it is whole.

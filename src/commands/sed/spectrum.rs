@@ -31,7 +31,7 @@ pub struct SpectrumArgs {
     /// grid's own]
     #[arg(long, value_name = "FROM:TO:STEP", value_parser = parse_wave)]
     wave: Option<WaveGrid>,
-    /// Bands drawn with the spectrum: shipped ones or curve files
+    /// Bands drawn with the spectrum: shipped ones, curves of the catalog, or curve files
     #[arg(
         long,
         value_name = "BAND,...",
@@ -137,8 +137,8 @@ impl GalaxyArgs {
     }
 }
 
-pub fn run(args: SpectrumArgs, _: &Context) -> anyhow::Result<Outcome> {
-    let model = args.model.model()?;
+pub fn run(args: SpectrumArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let (model, [filters]) = args.model.load([&args.bands], context)?;
     let InputGalaxy { galaxy, zred, birth_cloud_age_gyr } = match &args.params {
         None => args.galaxy.galaxy()?,
         Some(path) => {
@@ -148,7 +148,6 @@ pub fn run(args: SpectrumArgs, _: &Context) -> anyhow::Result<Outcome> {
         }
     };
     let model = model.with_birth_cloud_age(birth_cloud_age_gyr.unwrap_or(model.birth_cloud_age_gyr()))?;
-    let filters = super::bands(&args.bands)?;
     let full = model.spectrum(&galaxy, zred)?.broadened(args.sigma)?;
     let spectrum = match &args.wave {
         None => full.clone(),
@@ -193,12 +192,16 @@ fn write_fits(
     sigma: f64,
 ) -> anyhow::Result<()> {
     let real = |key: &str, value: f64, comment: &str| Card::new(key, Value::Real(value), comment);
+    let origin = &model.grid().origin;
     let mut cards = vec![
         real("REDSHIFT", zred, ""),
         real("SIGMA", sigma, "[km/s] velocity dispersion"),
         real("BCAGE", model.birth_cloud_age_gyr(), "[Gyr] birth clouds"),
-        Card::new("SSPGRID", Value::Text(model.grid().origin.name.clone()), "SSP grid"),
-        Card::new("SEDMODEL", Value::Text(model.hash().to_string()), "hash of the SED model"),
+        Card::new("SSPGRID", Value::Text(origin.name.clone()), "SSP grid"),
+        Card::new("SSPHASH", Value::Text(model.grid().hash.to_string()), ""),
+        Card::new("IMF", Value::Text(origin.imf.clone()), ""),
+        real("LSUN", origin.lsun_erg_s, "[erg/s] solar luminosity of the grid"),
+        Card::new("SEDMODEL", Value::Text(model.hash().to_string()), ""),
     ];
     for (i, (name, value)) in PARAM_NAMES.iter().zip(galaxy.theta()).enumerate() {
         cards.push(real(&format!("PAR{}", i + 1), value, name));

@@ -17,7 +17,7 @@ C_AA = 2.99792458e18
 
 
 class StellarPopulation:
-    libraries = (b"mist", b"miles", b"DL07")
+    libraries = (b"mist", b"miles", b"DL07  ")
     zlegend = np.array([0.0002, 0.00449, 0.02])
     log_age = np.array([5.5, 7.0, 8.5, 9.5, 10.15])
 
