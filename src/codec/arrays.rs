@@ -173,17 +173,19 @@ pub fn decode_arrays(blob: &[u8], limit: usize) -> Result<Vec<Array>, BlobError>
             return Err(BlobError::Header { what: "dimensions", found: n_dimensions as u64 });
         }
         let mut shape = Vec::with_capacity(n_dimensions);
-        let mut n_bytes = u128::from(element);
+        let mut n_values: usize = 1;
         for _ in 0..n_dimensions {
             let mut dimension = [0; 8];
             dimension.copy_from_slice(reader.take(8)?);
             let dimension = u64::from_le_bytes(dimension);
-            n_bytes = n_bytes.saturating_mul(u128::from(dimension));
-            shape.push(
-                usize::try_from(dimension)
-                    .map_err(|_| BlobError::Header { what: "a dimension", found: dimension })?,
-            );
+            let dimension = usize::try_from(dimension)
+                .map_err(|_| BlobError::Header { what: "a dimension", found: dimension })?;
+            // Even where a 0 comes after: whoever multiplies the dimensions again must not overflow.
+            let claimed = n_values as u128 * dimension as u128;
+            n_values = usize::try_from(claimed).map_err(|_| BlobError::TooLarge { claimed, limit })?;
+            shape.push(dimension);
         }
+        let n_bytes = u128::from(element) * n_values as u128;
         total = total.saturating_add(n_bytes);
         if total > limit as u128 {
             return Err(BlobError::TooLarge { claimed: total, limit });
@@ -258,6 +260,11 @@ mod tests {
         // dimensions whose product overflows
         let mut crafted = b"SDA1\x01\x01a\x08\x02".to_vec();
         crafted.extend([0xff; 16]);
+        assert!(matches!(decode_arrays(&crafted, usize::MAX), Err(BlobError::TooLarge { .. })));
+        // also where a dimension of 0 after them makes the array empty
+        let mut crafted = b"SDA1\x01\x01a\x08\x03".to_vec();
+        crafted.extend([0xff; 16]);
+        crafted.extend([0; 8]);
         assert!(matches!(decode_arrays(&crafted, usize::MAX), Err(BlobError::TooLarge { .. })));
         // a frame that holds more than the header says
         let mut crafted = b"SDA1\x01\x01a\x04\x01".to_vec();
