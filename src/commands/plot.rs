@@ -20,7 +20,7 @@ use crate::store::{GalaxyId, ObservedGalaxy, PosteriorSet, RunSpec, RunState, St
 /// Draws whose spectra are computed for a figure.
 const SPECTRA: usize = 300;
 /// Draws whose histories are; a burst is in few of them, so that it takes many for a smooth band.
-const HISTORIES: usize = 5000;
+const HISTORIES: usize = 10_000;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum PlotCommand {
@@ -200,16 +200,15 @@ fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas>
         };
         params.iter().map(find).collect::<anyhow::Result<_>>()?
     };
+    let labels: Vec<String> = chosen.iter().map(|&i| axis_label(names[i])).collect();
     let variables: Vec<Variable> = chosen
         .iter()
-        .map(|&i| {
-            let derived = || Variable {
-                label: derived_label(names[i]),
-                support: (f64::NEG_INFINITY, f64::INFINITY),
-                prior: None,
-                truth: None,
-            };
-            let Some(info) = PARAMS.get(i) else { return derived() };
+        .zip(&labels)
+        .map(|(&i, label)| {
+            if i >= N_PARAM {
+                let support = (f64::NEG_INFINITY, f64::INFINITY);
+                return Variable { label, support, prior: None, truth: None };
+            }
             let support = prior.support(i);
             let outline = |k: i32| {
                 // From 0 and 1 inwards a little, where some densities are infinite.
@@ -218,12 +217,7 @@ fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas>
                 (x, prior.marginal_density(i, x))
             };
             let bounded = support.0.is_finite() && support.1.is_finite();
-            Variable {
-                label: info.symbol,
-                support,
-                prior: bounded.then(|| (0..=60).map(outline).collect()),
-                truth: None,
-            }
+            Variable { label, support, prior: bounded.then(|| (0..=60).map(outline).collect()), truth: None }
         })
         .collect();
     let columns = chosen.iter().map(|&i| subject.columns[i].as_slice()).collect();
@@ -231,15 +225,18 @@ fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas>
     Ok(corner(&variables, &samples, &subject.title)?)
 }
 
-fn derived_label(name: &str) -> &str {
-    match name {
-        "log_sfr_1gyr" => "log SFR (1 Gyr)",
-        "log_sfr_100myr" => "log SFR (100 Myr)",
-        "log_z_mw" => "log Z",
-        "t_age_mw_gyr" => "age [Gyr]",
-        "log_mstar_surviving" => "log M⋆ (now)",
-        other => other,
-    }
+/// Symbol and unit of a column of draws.
+fn axis_label(name: &str) -> String {
+    let (symbol, unit) = match name {
+        "log_mstar" => ("log M_form", "M_☉"),
+        "log_sfr_1gyr" => ("log SFR_1Gyr", "M_☉/yr"),
+        "log_sfr_100myr" => ("log SFR_100Myr", "M_☉/yr"),
+        "log_z_mw" => ("log Z_MW", ""),
+        "t_age_mw_gyr" => ("age_MW", "Gyr"),
+        "log_mstar_surviving" => ("log M_⋆", "M_☉"),
+        name => PARAMS.iter().find(|info| info.name == name).map_or((name, ""), |p| (p.symbol, p.unit)),
+    };
+    if unit.is_empty() { symbol.to_owned() } else { format!("{symbol} [{unit}]") }
 }
 
 fn sed_figure(subject: &Subject) -> anyhow::Result<Canvas> {
@@ -288,7 +285,7 @@ fn to_nmgy(wave_aa: &[f64], flam: &[f64]) -> Vec<f64> {
 fn sfh_figure(subject: &Subject) -> anyhow::Result<Canvas> {
     let model = &subject.loaded.model;
     let tuniv_gyr = model.cosmology().age_gyr(subject.zred());
-    let n = 120;
+    let n = 90;
     let edges: Vec<f64> = (0..=n).map(|k| tuniv_gyr * f64::from(k) / f64::from(n)).collect();
     let middles: Vec<f64> = edges.windows(2).map(|t| 0.5 * (t[0] + t[1])).collect();
     let (mut rates, mut metals) = (Vec::new(), Vec::new());

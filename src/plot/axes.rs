@@ -1,6 +1,7 @@
 //! One panel: the map from data to pixels, its frame, ticks and labels, and what is drawn in it.
 
 use super::canvas::{Anchor, Canvas, Color, Stroke, palette};
+use super::text::{draw_label, label_width, width};
 
 /// One direction of a panel.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +40,7 @@ impl Axis {
         let (low, high) = (self.from.min(self.to), self.from.max(self.to));
         let raw = (high - low) / (target.max(1) + 1) as f64;
         let power = 10_f64.powf(raw.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&s| s >= raw * 0.999);
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&s| s >= raw * 0.8);
         let step = step.unwrap_or(power);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (low / step - 1e-9).ceil() as i64;
@@ -81,7 +82,7 @@ impl Axis {
 }
 
 fn log_label(value: f64, power: i32, factor: f64) -> String {
-    if (-2..=4).contains(&power) {
+    if (-4..=4).contains(&power) {
         let decimals = (-power).max(0) as usize;
         return format!("{value:.decimals$}");
     }
@@ -112,18 +113,45 @@ pub struct Axes {
     pub y: Axis,
 }
 
-/// What is written around a panel.
+/// What is written around a panel; in the labels of the axes a `_` begins a subscript.
 #[derive(Debug, Clone, Default)]
 pub struct Labels<'a> {
     pub x: Option<&'a str>,
     pub y: Option<&'a str>,
+    /// Above the panel, from its left edge.
     pub title: Option<&'a str>,
+    /// Ticks without their numbers.
     pub no_x_ticks: bool,
     pub no_y_ticks: bool,
+    /// Ticks along x and along y other than the axes' own.
+    pub ticks: Option<[&'a [(f64, String)]; 2]>,
     pub tick_size: u32,
 }
 
 const TICK: f64 = 4.0;
+
+/// A sample of how something is drawn, for legends.
+#[derive(Debug, Clone, Copy)]
+pub enum Mark {
+    Line(Stroke),
+    Dot(Color),
+    /// An area of this opacity.
+    Area(Color, f64),
+}
+
+impl Mark {
+    /// Draws it from `(x, y)`, which is its left middle, 18 pixels wide.
+    fn draw(self, canvas: &mut Canvas, (x, y): (f64, f64)) {
+        match self {
+            Mark::Line(stroke) => canvas.line((x, y), (x + 18.0, y), stroke),
+            Mark::Dot(color) => canvas.circle((x + 9.0, y), 4.0, Some(color), None),
+            Mark::Area(color, opacity) => {
+                let corners = vec![(x, y - 4.5), (x + 18.0, y - 4.5), (x + 18.0, y + 4.5), (x, y + 4.5)];
+                canvas.fill(&[corners], color, opacity);
+            }
+        }
+    }
+}
 
 impl Axes {
     /// Pixel of a data point.
@@ -145,7 +173,14 @@ impl Axes {
         }
         let size = if labels.tick_size == 0 { 11 } else { labels.tick_size };
         let small = f64::from(size);
-        for (value, label) in self.x.ticks((self.width / (small * 5.0)).clamp(2.0, 10.0) as usize) {
+        let [x_ticks, y_ticks] = match labels.ticks {
+            Some(ticks) => ticks.map(<[_]>::to_vec),
+            None => [
+                self.x.ticks((self.width / (small * 5.0)).clamp(2.0, 10.0) as usize),
+                self.y.ticks((self.height / (small * 3.0)).clamp(2.0, 10.0) as usize),
+            ],
+        };
+        for (value, label) in x_ticks {
             let x = self.left + self.width * self.x.fraction(value);
             if x < self.left - 0.5 || x > right + 0.5 {
                 continue;
@@ -156,8 +191,8 @@ impl Axes {
                 canvas.text((x, bottom + small + 4.0), &label, size, Anchor::Middle, false);
             }
         }
-        let mut widest = 0;
-        for (value, label) in self.y.ticks((self.height / (small * 3.0)).clamp(2.0, 10.0) as usize) {
+        let mut widest = 0.0_f64;
+        for (value, label) in y_ticks {
             let y = self.top + self.height * (1.0 - self.y.fraction(value));
             if y < self.top - 0.5 || y > bottom + 0.5 {
                 continue;
@@ -165,32 +200,21 @@ impl Axes {
             canvas.line((self.left, y), (self.left + TICK, y), stroke);
             canvas.line((right, y), (right - TICK, y), stroke);
             if !labels.no_y_ticks {
-                widest = widest.max(label.chars().count());
+                widest = widest.max(width(&label, size));
                 canvas.text((self.left - 6.0, y + small * 0.36), &label, size, Anchor::End, false);
             }
         }
         if let Some(label) = labels.x {
             let y = bottom + if labels.no_x_ticks { 18.0 } else { 2.0 * small + 14.0 };
-            canvas.text((self.left + 0.5 * self.width, y), label, size + 2, Anchor::Middle, false);
+            draw_label(canvas, (self.left + 0.5 * self.width, y), label, size + 2, Anchor::Middle, false);
         }
         if let Some(label) = labels.y {
-            let room = if labels.no_y_ticks { 12.0 } else { 16.0 + small * 0.62 * widest as f64 };
-            canvas.text(
-                (self.left - room, self.top + 0.5 * self.height),
-                label,
-                size + 2,
-                Anchor::Middle,
-                true,
-            );
+            let room = if labels.no_y_ticks { 12.0 } else { 16.0 + widest };
+            let at = (self.left - room, self.top + 0.5 * self.height);
+            draw_label(canvas, at, label, size + 2, Anchor::Middle, true);
         }
         if let Some(title) = labels.title {
-            canvas.text(
-                (self.left + 0.5 * self.width, self.top - 7.0),
-                title,
-                size + 1,
-                Anchor::Middle,
-                false,
-            );
+            canvas.text((self.left, self.top - 8.0), title, size + 1, Anchor::Start, false);
         }
     }
 
@@ -266,6 +290,33 @@ impl Axes {
         self.curve(canvas, [(x, low), (x, high)], Stroke::new(color, 1.6));
         if self.inside(x, y) {
             canvas.circle(self.at(x, y), 4.5, Some(color), Some(Stroke::new(Color(255, 255, 255), 0.8)));
+        }
+    }
+
+    /// What is what, in one line that ends at the right edge of the panel, above it.
+    pub fn key(&self, canvas: &mut Canvas, entries: &[(&str, Mark)]) {
+        let (size, gap, y) = (11, 14.0, self.top - 8.0);
+        let mut x = self.left + self.width;
+        for (label, mark) in entries.iter().rev() {
+            x -= label_width(label, size);
+            canvas.text((x, y), label, size, Anchor::Start, false);
+            x -= 24.0;
+            mark.draw(canvas, (x, y - 4.0));
+            x -= gap;
+        }
+    }
+
+    /// What is what, in the upper left corner, one entry per line, on a pale ground.
+    pub fn marks(&self, canvas: &mut Canvas, entries: &[(&str, Mark)]) {
+        let widest = entries.iter().map(|(label, _)| width(label, 11)).fold(0.0, f64::max);
+        let (x, y) = (self.left + 10.0, self.top + 10.0);
+        let (right, bottom) = (x + widest + 36.0, y + 16.0 * entries.len() as f64 + 4.0);
+        let ground = vec![(x - 4.0, y - 2.0), (right, y - 2.0), (right, bottom), (x - 4.0, bottom)];
+        canvas.fill(&[ground], Color(255, 255, 255), 0.75);
+        for (i, (label, mark)) in entries.iter().enumerate() {
+            let y = y + 11.0 + 16.0 * i as f64;
+            mark.draw(canvas, (x, y - 4.0));
+            canvas.text((x + 26.0, y), label, 11, Anchor::Start, false);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Lines, areas and text in pixels, written as SVG or PNG by kuva.
 
+use std::io::Cursor;
+
 use kuva::backend::svg::SvgBackend;
 use kuva::render::color::Color as KuvaColor;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
@@ -57,13 +59,44 @@ pub enum Anchor {
 #[derive(Debug)]
 pub struct Canvas {
     scene: Scene,
+    /// Text that reads upwards, as it would stand on a canvas turned by a quarter to the right.
+    turned: Vec<Text>,
 }
+
+#[derive(Debug, Clone)]
+struct Text {
+    at: (f64, f64),
+    content: String,
+    size: u32,
+    anchor: Anchor,
+    color: Color,
+}
+
+impl Text {
+    fn primitive(&self, (x, y): (f64, f64), rotate: Option<f64>) -> Primitive {
+        Primitive::Text {
+            x,
+            y,
+            content: self.content.clone(),
+            size: self.size,
+            anchor: match self.anchor {
+                Anchor::Start => TextAnchor::Start,
+                Anchor::Middle => TextAnchor::Middle,
+                Anchor::End => TextAnchor::End,
+            },
+            rotate,
+            bold: false,
+            color: Some(kuva(self.color)),
+        }
+    }
+}
+
+/// Pixels of a PNG figure per pixel of the canvas, for print.
+const PNG_SCALE: f32 = 2.0;
 
 impl Canvas {
     pub fn new(width: f64, height: f64) -> Self {
-        let mut scene = Scene::new(width, height);
-        scene.font_family = Some("DejaVu Sans, Helvetica, Arial, sans-serif".into());
-        Self { scene }
+        Self { scene: scene(width, height), turned: vec![] }
     }
 
     pub fn polyline(&mut self, points: &[(f64, f64)], stroke: Stroke) {
@@ -128,30 +161,86 @@ impl Canvas {
         turned: bool,
         color: Color,
     ) {
-        self.scene.add(Primitive::Text {
-            x,
-            y,
-            content: content.to_owned(),
-            size,
-            anchor: match anchor {
-                Anchor::Start => TextAnchor::Start,
-                Anchor::Middle => TextAnchor::Middle,
-                Anchor::End => TextAnchor::End,
-            },
-            rotate: turned.then_some(-90.0),
-            bold: false,
-            color: Some(kuva(color)),
-        });
+        let text = Text { at: (x, y), content: content.to_owned(), size, anchor, color };
+        if turned {
+            self.turned.push(text);
+        } else {
+            self.scene.add(text.primitive((x, y), None));
+        }
     }
 
     pub fn svg(&self) -> String {
-        SvgBackend::new().with_pretty(true).render_scene(&self.scene)
+        let mut scene = scene(self.scene.width, self.scene.height);
+        scene.elements.clone_from(&self.scene.elements);
+        self.turned.iter().for_each(|text| scene.add(text.primitive(text.at, Some(-90.0))));
+        SvgBackend::new().with_pretty(true).render_scene(&scene)
     }
 
     /// PNG bytes, at twice the pixels for print.
     pub fn png(&self) -> Result<Vec<u8>, PlotError> {
-        kuva::PngBackend::new().with_scale(2.0).render_scene(&self.scene).map_err(PlotError::Raster)
+        let render = |scene: &Scene| {
+            kuva::PngBackend::new().with_scale(PNG_SCALE).render_scene(scene).map_err(PlotError::Raster)
+        };
+        let upright = render(&self.scene)?;
+        if self.turned.is_empty() {
+            return Ok(upright);
+        }
+        // kuva's raster text loses its smooth edges when turned, so it is drawn straight and its pixels are turned.
+        let (width, height) = (self.scene.width, self.scene.height);
+        let mut sideways = scene(height, width);
+        self.turned
+            .iter()
+            .for_each(|text| sideways.add(text.primitive((height - text.at.1, text.at.0), None)));
+        multiply_turned(&upright, &render(&sideways)?).map_err(PlotError::Raster)
     }
+}
+
+fn scene(width: f64, height: f64) -> Scene {
+    let mut scene = Scene::new(width, height);
+    scene.font_family = Some("DejaVu Sans, Helvetica, Arial, sans-serif".into());
+    scene
+}
+
+/// Two PNGs, the second turned by a quarter to the left, laid over each other as on transparent film.
+fn multiply_turned(upright: &[u8], sideways: &[u8]) -> Result<Vec<u8>, String> {
+    let (width, height, mut pixels) = rgb(upright)?;
+    let (other_width, other_height, other) = rgb(sideways)?;
+    if (other_width, other_height) != (height, width) {
+        return Err(format!("{width} x {height} and {other_width} x {other_height} pixels do not match"));
+    }
+    let (w, h) = (width as usize, height as usize);
+    for y in 0..h {
+        for x in 0..w {
+            let (here, there) = (3 * (y * w + x), 3 * (x * h + (h - 1 - y)));
+            for k in 0..3 {
+                let product = u16::from(pixels[here + k]) * u16::from(other[there + k]);
+                pixels[here + k] = (product / 255) as u8;
+            }
+        }
+    }
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(Cursor::new(&mut bytes), width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(&pixels))
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// Width, height and 8-bit red, green, blue of an opaque PNG.
+fn rgb(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), String> {
+    let mut reader = png::Decoder::new(Cursor::new(bytes)).read_info().map_err(|e| e.to_string())?;
+    let size = reader.output_buffer_size().ok_or("the image is too large")?;
+    let mut pixels = vec![0; size];
+    let info = reader.next_frame(&mut pixels).map_err(|e| e.to_string())?;
+    let channels = info.color_type.samples();
+    if info.bit_depth != png::BitDepth::Eight || channels < 3 {
+        return Err(format!("{:?} of {:?} bits is not what was drawn", info.color_type, info.bit_depth));
+    }
+    let rgb = pixels[..info.buffer_size()].chunks_exact(channels).flat_map(|p| [p[0], p[1], p[2]]).collect();
+    Ok((info.width, info.height, rgb))
 }
 
 fn kuva(color: Color) -> KuvaColor {

@@ -22,20 +22,20 @@ impl Grid {
         Self { nx, ny, cells }
     }
 
-    /// Smooths by a Gaussian of `sigma` cells, reflected at the edges so that a density cut off by
-    /// a prior keeps its height there.
-    pub fn smooth(mut self, sigma: f64) -> Self {
+    /// Smooths by a Gaussian of so many cells along x and y, reflected at the edges so that a density
+    /// cut off by a prior keeps its height there.
+    pub fn smooth(mut self, (sigma_x, sigma_y): (f64, f64)) -> Self {
         let (nx, ny) = (self.nx, self.ny);
         let mut line = vec![0.0; nx.max(ny)];
         for j in 0..ny {
             line[..nx].copy_from_slice(&self.cells[j * nx..(j + 1) * nx]);
-            self.cells[j * nx..(j + 1) * nx].copy_from_slice(&smooth(&line[..nx], sigma));
+            self.cells[j * nx..(j + 1) * nx].copy_from_slice(&smooth(&line[..nx], sigma_x));
         }
         for i in 0..nx {
             for (j, value) in line.iter_mut().enumerate().take(ny) {
                 *value = self.cells[j * nx + i];
             }
-            for (j, value) in smooth(&line[..ny], sigma).into_iter().enumerate() {
+            for (j, value) in smooth(&line[..ny], sigma_y).into_iter().enumerate() {
                 self.cells[j * nx + i] = value;
             }
         }

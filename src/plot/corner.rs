@@ -4,10 +4,12 @@ use super::PlotError;
 use super::axes::{Axes, Axis, Labels};
 use super::canvas::{Anchor, Canvas, Color, Stroke, palette};
 use super::contour::{Grid, smooth};
+use super::text::{draw_label, fitting_size, width};
 
 /// One parameter of the plot.
 #[derive(Debug, Clone)]
 pub struct Variable<'a> {
+    /// A `_` begins a subscript, as in `τ_ISM`.
     pub label: &'a str,
     /// Where the prior allows values; infinite where it does not care.
     pub support: (f64, f64),
@@ -30,7 +32,13 @@ pub struct Sample<'a> {
 /// Masses enclosed by the contours.
 const MASSES: [f64; 2] = [0.95, 0.68];
 /// Cells of a panel, each way.
-const CELLS: usize = 36;
+const CELLS: usize = 48;
+/// Bins of a marginal density.
+const BINS: usize = 72;
+/// Font size of the numbers along the axes.
+const TICK_SIZE: u32 = 10;
+/// Room above the first panel, pixels: title, and the numbers over its marginal.
+const TOP: f64 = 66.0;
 
 /// Draws the posterior of `variables` from one or more samples.
 ///
@@ -56,12 +64,12 @@ pub fn corner(variables: &[Variable], samples: &[Sample], title: &str) -> Result
     let cell = if n > 8 { 96.0 } else { 120.0 };
     let (margin, gap) = (86.0, 5.0);
     let side = margin + n as f64 * (cell + gap) + 20.0;
-    let mut canvas = Canvas::new(side, side);
+    let mut canvas = Canvas::new(side, TOP + n as f64 * (cell + gap) + 46.0);
     for row in 0..n {
         for column in 0..=row {
             let axes = Axes {
                 left: margin + column as f64 * (cell + gap),
-                top: 40.0 + row as f64 * (cell + gap),
+                top: TOP + row as f64 * (cell + gap),
                 width: cell,
                 height: cell,
                 x: ranges[column],
@@ -72,18 +80,100 @@ pub fn corner(variables: &[Variable], samples: &[Sample], title: &str) -> Result
             } else {
                 pair(&mut canvas, &axes, (column, row), variables, samples);
             }
-            axes.frame(&mut canvas, &Labels { no_x_ticks: true, no_y_ticks: true, ..Labels::default() });
-            outer_labels(&mut canvas, &axes, (row, column, n), variables);
+            let x_ticks = clear_ticks(&axes.x, cell, |label| width(label, TICK_SIZE));
+            let y_ticks =
+                if row == column { vec![] } else { clear_ticks(&axes.y, cell, |_| f64::from(TICK_SIZE)) };
+            let ticks = Some([&x_ticks[..], &y_ticks[..]]);
+            axes.frame(
+                &mut canvas,
+                &Labels { no_x_ticks: true, no_y_ticks: true, ticks, ..Labels::default() },
+            );
+            outer_labels(&mut canvas, &axes, (row, column, n), variables, [&x_ticks, &y_ticks]);
+            if row == column {
+                numbers(&mut canvas, &axes, samples[0].columns[row], &samples[0]);
+            }
         }
     }
     let right = side - 20.0;
-    canvas.text((right, 30.0), title, 17, Anchor::End, false);
-    for (k, sample) in samples.iter().enumerate().filter(|_| samples.len() > 1) {
-        let y = 56.0 + 20.0 * k as f64;
-        canvas.line((right - 26.0, y - 4.0), (right, y - 4.0), Stroke::new(palette::SERIES[k % 7], 3.0));
-        canvas.text((right - 34.0, y), sample.label, 14, Anchor::End, false);
+    canvas.text((right, 26.0), title, 17, Anchor::End, false);
+    if n > 1 {
+        legend(&mut canvas, right, samples, variables.iter().any(|variable| variable.prior.is_some()));
     }
     Ok(canvas)
+}
+
+/// What is what, below the title.
+fn legend(canvas: &mut Canvas, right: f64, samples: &[Sample], prior: bool) {
+    let mut y = 50.0;
+    let mut line = |canvas: &mut Canvas, text: &str, stroke: Stroke| {
+        canvas.line((right - 26.0, y - 4.0), (right, y - 4.0), stroke);
+        canvas.text((right - 34.0, y), text, 12, Anchor::End, false);
+        y += 18.0;
+    };
+    for (k, sample) in samples.iter().enumerate() {
+        let text = if samples.len() > 1 { sample.label.to_owned() } else { "68 and 95 %".to_owned() };
+        line(canvas, &text, Stroke::new(palette::SERIES[k % 7], 3.0));
+    }
+    if prior {
+        line(canvas, "prior", Stroke::new(palette::GREY, 1.2).dashed());
+    }
+}
+
+/// Median and 68 % interval over a marginal.
+fn numbers(canvas: &mut Canvas, axes: &Axes, column: &[f32], sample: &Sample) {
+    let mut sorted: Vec<(f32, f64)> = column
+        .iter()
+        .enumerate()
+        .filter(|(_, v)| v.is_finite())
+        .map(|(draw, &v)| (v, weight(sample, draw)))
+        .collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = sorted.iter().map(|v| v.1).sum();
+    let quantile = |p: f64| {
+        let mut sum = 0.0;
+        let reached = sorted.iter().find(|v| {
+            sum += v.1;
+            sum >= p * total
+        });
+        reached.or(sorted.last()).map_or(f64::NAN, |v| f64::from(v.0))
+    };
+    let [low, middle, high] = [0.16, 0.5, 0.84].map(quantile);
+    if !(low.is_finite() && high.is_finite()) {
+        return;
+    }
+    // Two digits of the smaller half of the interval.
+    let least = (high - middle).min(middle - low).max(1e-4 * middle.abs().max(1e-3));
+    let decimals = (1.0 - least.log10().floor()).clamp(0.0, 4.0) as usize;
+    let minus = |text: String| text.replace('-', "\u{2212}");
+    let median = minus(format!("{middle:.decimals$}"));
+    let (up, down) =
+        (format!("+{:.decimals$}", high - middle), format!("\u{2212}{:.decimals$}", middle - low));
+    let (large, small) = (11, 8);
+    let room = width(&median, large) + 2.0 + width(&up, small).max(width(&down, small));
+    let (x, y) = (axes.left + 0.5 * (axes.width - room), axes.top - 7.0);
+    canvas.text((x, y), &median, large, Anchor::Start, false);
+    let x = x + width(&median, large) + 2.0;
+    canvas.text((x, y - 5.0), &up, small, Anchor::Start, false);
+    canvas.text((x, y + 3.5), &down, small, Anchor::Start, false);
+}
+
+/// Ticks whose labels stay within the panel and clear of each other: two to four where possible.
+fn clear_ticks(axis: &Axis, length: f64, extent: impl Fn(&str) -> f64) -> Vec<(f64, String)> {
+    let within = |target: usize| {
+        let mut ticks = axis.ticks(target);
+        ticks.retain(|(value, label)| {
+            let (at, half) = (axis.fraction(*value) * length, 0.5 * extent(label));
+            at - half >= -2.0 && at + half <= length + 2.0
+        });
+        let apart = |pair: &[(f64, String)]| {
+            let distance = (axis.fraction(pair[1].0) - axis.fraction(pair[0].0)) * length;
+            distance - 0.5 * (extent(&pair[0].1) + extent(&pair[1].1)) >= 6.0
+        };
+        if ticks.windows(2).all(apart) { ticks } else { vec![] }
+    };
+    let found = [2, 3, 4, 5, 6, 1].map(within);
+    let best = found.iter().find(|ticks| (2..=4).contains(&ticks.len()));
+    best.or_else(|| found.iter().find(|ticks| !ticks.is_empty())).cloned().unwrap_or_default()
 }
 
 fn outer_labels(
@@ -91,27 +181,28 @@ fn outer_labels(
     axes: &Axes,
     (row, column, n): (usize, usize, usize),
     variables: &[Variable],
+    [x_ticks, y_ticks]: [&[(f64, String)]; 2],
 ) {
-    let (bottom, size) = (axes.top + axes.height, 10);
+    let bottom = axes.top + axes.height;
     if row == n - 1 {
-        for (value, label) in axes.x.ticks(2) {
-            let (x, _) = axes.at(value, axes.y.from);
-            if x >= axes.left && x <= axes.left + axes.width {
-                canvas.text((x, bottom + 14.0), &label, size, Anchor::Middle, false);
-            }
+        for (value, label) in x_ticks {
+            let (x, _) = axes.at(*value, axes.y.from);
+            canvas.text((x, bottom + 14.0), label, TICK_SIZE, Anchor::Middle, false);
         }
         let middle = axes.left + 0.5 * axes.width;
-        canvas.text((middle, bottom + 33.0), variables[column].label, 13, Anchor::Middle, false);
+        let label = variables[column].label;
+        let size = fitting_size(label, 13, axes.width);
+        draw_label(canvas, (middle, bottom + 33.0), label, size, Anchor::Middle, false);
     }
     if column == 0 && row > 0 {
-        for (value, label) in axes.y.ticks(2) {
-            let (_, y) = axes.at(axes.x.from, value);
-            if y >= axes.top && y <= bottom {
-                canvas.text((axes.left - 6.0, y + 3.5), &label, size, Anchor::End, false);
-            }
+        for (value, label) in y_ticks {
+            let (_, y) = axes.at(axes.x.from, *value);
+            canvas.text((axes.left - 6.0, y + 3.5), label, TICK_SIZE, Anchor::End, false);
         }
         let middle = axes.top + 0.5 * axes.height;
-        canvas.text((axes.left - 50.0, middle), variables[row].label, 13, Anchor::Middle, true);
+        let label = variables[row].label;
+        let size = fitting_size(label, 13, axes.height);
+        draw_label(canvas, (axes.left - 50.0, middle), label, size, Anchor::Middle, true);
     }
 }
 
@@ -146,9 +237,30 @@ fn window(axis: &Axis, support: (f64, f64)) -> (f64, f64) {
     (axis.from.max(support.0), axis.to.min(support.1))
 }
 
+/// Smoothing length for a column, as a fraction of the range shown: its standard deviation there
+/// times `n^-power` (Scott 1992), a little more so that flat densities are not torn to islands.
+fn bandwidth(sample: &Sample, at: usize, (from, to): (f64, f64), power: f64) -> f64 {
+    let (mut sum, mut square, mut weights, mut squares) = (0.0, 0.0, 0.0, 0.0);
+    for (draw, &value) in sample.columns[at].iter().enumerate() {
+        let place = (f64::from(value) - from) / (to - from);
+        if (0.0..=1.0).contains(&place) {
+            let w = weight(sample, draw);
+            sum += w * place;
+            square += w * place * place;
+            weights += w;
+            squares += w * w;
+        }
+    }
+    if weights <= 0.0 {
+        return 0.0;
+    }
+    let sd = (square / weights - (sum / weights).powi(2)).max(0.0).sqrt();
+    sd * (1.3 * (weights * weights / squares).powf(-power)).min(0.5)
+}
+
 fn marginal(canvas: &mut Canvas, axes: &Axes, at: usize, variable: &Variable, samples: &[Sample]) {
     let (from, to) = window(&axes.x, variable.support);
-    let bins = 60;
+    let bins = BINS;
     let width = (to - from) / bins as f64;
     let mut tallest = 0.0_f64;
     let mut curves = Vec::new();
@@ -162,7 +274,9 @@ fn marginal(canvas: &mut Canvas, axes: &Axes, at: usize, variable: &Variable, sa
                 counts[place as usize] += weight(sample, draw);
             }
         }
-        let density: Vec<f64> = smooth(&counts, 1.5).into_iter().map(|c| c / (total * width)).collect();
+        let sigma = bandwidth(sample, at, (from, to), 0.2) * bins as f64;
+        let density: Vec<f64> =
+            smooth(&counts, sigma.max(0.8)).into_iter().map(|c| c / (total * width)).collect();
         tallest = tallest.max(density.iter().copied().fold(0.0, f64::max));
         curves.push(density);
     }
@@ -209,7 +323,8 @@ fn pair(
             sample.columns[column].iter().zip(sample.columns[row]).enumerate().map(|(draw, (&x, &y))| {
                 ((f64::from(x) - x0) / (x1 - x0), (f64::from(y) - y0) / (y1 - y0), weight(sample, draw))
             });
-        let grid = Grid::count(points, CELLS, CELLS).smooth(2.0);
+        let cells = |at, range| (bandwidth(sample, at, range, 1.0 / 6.0) * CELLS as f64).max(0.8);
+        let grid = Grid::count(points, CELLS, CELLS).smooth((cells(column, (x0, x1)), cells(row, (y0, y1))));
         for (i, mass) in MASSES.into_iter().enumerate() {
             let outlines: Vec<Vec<(f64, f64)>> = grid
                 .outlines(grid.level(mass))
@@ -253,5 +368,50 @@ fn prior_outline(canvas: &mut Canvas, axes: &Axes, x: &Variable, y: &Variable) {
         if edge.is_finite() {
             axes.curve(canvas, [(axes.x.from, edge), (axes.x.to, edge)], stroke);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tick_labels_stay_in_their_panel_and_clear_of_each_other() {
+        let length = 96.0;
+        for (from, to) in
+            [(0.0, 1.0), (10.91, 11.92), (-4.35, -1.82), (-2.0, 1.0), (0.03, 13.27), (1e-4, 3e-4)]
+        {
+            let axis = Axis::linear(from, to);
+            let ticks = clear_ticks(&axis, length, |label| width(label, 10));
+            assert!((1..=4).contains(&ticks.len()), "{from}..{to}: {ticks:?}");
+            let spans: Vec<(f64, f64)> = ticks
+                .iter()
+                .map(|(value, label)| {
+                    let (at, half) = (axis.fraction(*value) * length, 0.5 * width(label, 10));
+                    (at - half, at + half)
+                })
+                .collect();
+            assert!(
+                spans[0].0 >= -2.0 && spans[spans.len() - 1].1 <= length + 2.0,
+                "{from}..{to}: {spans:?}"
+            );
+            assert!(spans.windows(2).all(|pair| pair[1].0 >= pair[0].1 + 6.0), "{from}..{to}: {spans:?}");
+        }
+    }
+
+    #[test]
+    fn smoothing_shrinks_with_the_number_of_draws_and_grows_with_their_spread() {
+        let column =
+            |n: usize, width: f32| (0..n).map(|i| 0.5 + width * (i as f32 / n as f32 - 0.5)).collect();
+        let length = |column: &Vec<f32>| {
+            let sample = Sample { label: "", columns: vec![column], weights: &[] };
+            bandwidth(&sample, 0, (0.0, 1.0), 0.2)
+        };
+        let (few, many, narrow): (Vec<f32>, Vec<f32>, Vec<f32>) =
+            (column(100, 1.0), column(10_000, 1.0), column(10_000, 0.1));
+        assert!(length(&few) > 2.0 * length(&many));
+        assert!((length(&many) / length(&narrow) - 10.0).abs() < 0.1);
+        // 1.3 n^-1/5 standard deviations
+        assert!((length(&many) - 1.3 * 0.158_489 * 0.288_675).abs() < 1e-3);
     }
 }

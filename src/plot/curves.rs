@@ -1,8 +1,13 @@
 //! Figures made of curves: histories of a galaxy, training, noise models, p-p plots.
 
 use super::PlotError;
-use super::axes::{Axes, Axis, Labels};
+use super::axes::{Axes, Axis, Labels, Mark};
 use super::canvas::{Anchor, Canvas, Stroke, palette};
+use super::text::draw_label;
+
+/// Opacity of the 95 % interval, and of the 68 % one on top of it.
+const OUTER: f64 = 0.16;
+const INNER: f64 = 0.30;
 
 /// Quantiles of a function of one variable over the posterior.
 #[derive(Debug, Clone, Default)]
@@ -30,10 +35,20 @@ impl QuantileBand {
     }
 
     pub(super) fn draw(&self, canvas: &mut Canvas, axes: &Axes, color: super::canvas::Color) {
-        axes.band(canvas, &self.x, &self.q[0], &self.q[4], (color, 0.16));
-        axes.band(canvas, &self.x, &self.q[1], &self.q[3], (color, 0.30));
+        axes.band(canvas, &self.x, &self.q[0], &self.q[4], (color, OUTER));
+        axes.band(canvas, &self.x, &self.q[1], &self.q[3], (color, INNER));
         let median = self.x.iter().copied().zip(self.q[2].iter().copied());
-        axes.curve(canvas, median, Stroke::new(color, 1.8));
+        axes.curve(canvas, median, Stroke::new(color, 1.6));
+    }
+
+    /// How the median and the two intervals look.
+    pub(super) fn marks(color: super::canvas::Color) -> [(&'static str, Mark); 3] {
+        let over = 1.0 - (1.0 - OUTER) * (1.0 - INNER);
+        [
+            ("median", Mark::Line(Stroke::new(color, 1.6))),
+            ("68 %", Mark::Area(color, over)),
+            ("95 %", Mark::Area(color, OUTER)),
+        ]
     }
 
     pub(super) fn range(&self) -> Option<(f64, f64)> {
@@ -63,15 +78,15 @@ pub fn history(sfr: &QuantileBand, z_abs: &QuantileBand, title: &str) -> Result<
     sfr.draw(&mut canvas, &upper, palette::BLUE);
     upper.frame(
         &mut canvas,
-        &Labels { y: Some("SFR  [M☉ / yr]"), title: Some(title), no_x_ticks: true, ..Labels::default() },
+        &Labels { y: Some("SFR  [M_☉/yr]"), title: Some(title), no_x_ticks: true, ..Labels::default() },
     );
     let lower = Axes { top: 318.0, height: 240.0, y: Axis::log(0.8 * z_low, 1.25 * z_high), ..upper.clone() };
     z_abs.draw(&mut canvas, &lower, palette::VERMILION);
     lower.frame(
         &mut canvas,
-        &Labels { x: Some("lookback time  [Gyr]"), y: Some("metallicity Z"), ..Labels::default() },
+        &Labels { x: Some("lookback time  [Gyr]"), y: Some("metallicity  Z"), ..Labels::default() },
     );
-    canvas.text((upper.left + upper.width - 10.0, 56.0), "median, 68 and 95 %", 11, Anchor::End, false);
+    upper.key(&mut canvas, &QuantileBand::marks(palette::GREY));
     Ok(canvas)
 }
 
@@ -114,8 +129,9 @@ pub fn training(curves: &[TrainingCurve], title: &str) -> Result<Canvas, PlotErr
         axes.curve(&mut canvas, zip(&curve.examples_m, &curve.valid_ln_prob), Stroke::new(color, 2.0));
         entries.push((curve.label, color));
     }
-    let note = "solid: held out; dashed: training";
-    canvas.text((axes.left + 570.0 - 10.0, axes.top + 330.0), note, 11, Anchor::End, false);
+    let held_out = Mark::Line(Stroke::new(palette::GREY, 2.0));
+    let trained = Mark::Line(Stroke::new(palette::GREY, 0.9).dashed());
+    axes.key(&mut canvas, &[("held out", held_out), ("training", trained)]);
     if curves.len() > 1 {
         axes.legend(&mut canvas, &entries, false);
     }
@@ -181,6 +197,16 @@ pub fn noise(model: &crate::noise::NoiseModel, galaxies: &[Vec<(f64, f64)>]) -> 
             ..Labels::default()
         };
         axes.frame(&mut canvas, &labels);
+        if i == 0 {
+            let mut marks = vec![
+                ("median", Mark::Line(Stroke::new(palette::BLUE, 1.8))),
+                ("± standard deviation", Mark::Area(palette::BLUE, 0.25)),
+            ];
+            if !galaxies.is_empty() {
+                marks.push(("galaxies", Mark::Dot(palette::GREY)));
+            }
+            axes.marks(&mut canvas, &marks);
+        }
     }
     Ok(canvas)
 }
@@ -223,7 +249,7 @@ pub fn pp(labels: &[&str], ranks: &[Vec<f64>], title: &str) -> Result<Canvas, Pl
         axes.curve(&mut canvas, points, stroke);
         let y = axes.top + 12.0 + 18.0 * k as f64;
         canvas.line((505.0, y - 4.0), (528.0, y - 4.0), stroke);
-        canvas.text((534.0, y), label, 11, Anchor::Start, false);
+        draw_label(&mut canvas, (534.0, y), label, 11, Anchor::Start, false);
     }
     let labels = Labels {
         x: Some("credible level"),

@@ -10,6 +10,7 @@ pub mod corner;
 pub mod curves;
 pub mod sed;
 pub mod spectrum;
+pub mod text;
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! Spectral energy distribution: observed fluxes, what the posterior predicts, and the filters.
 
 use super::PlotError;
-use super::axes::{Axes, Axis, Labels};
+use super::axes::{Axes, Axis, Labels, Mark};
 use super::canvas::{Anchor, Canvas, Stroke, palette};
 use super::curves::QuantileBand;
 
@@ -101,32 +101,41 @@ pub fn sed(bands: &[Band], spectrum: &QuantileBand, title: &str) -> Result<Canva
     };
     main.frame(&mut canvas, &labels);
     let entries = [
-        ("observed", palette::VERMILION),
-        ("posterior, bands", palette::BLUE),
-        ("posterior, spectrum", palette::SKY),
+        ("observed", Mark::Dot(palette::VERMILION)),
+        ("posterior: fluxes, 68 and 95 %", Mark::Area(palette::BLUE, 0.55)),
+        ("posterior: spectrum, median, 68 and 95 %", Mark::Line(Stroke::new(palette::SKY, 1.6))),
+        ("bandpasses", Mark::Area(palette::GREY, 0.25)),
     ];
-    main.legend(&mut canvas, &entries, false);
+    main.marks(&mut canvas, &entries);
 
-    let pulls = Axes { top: 398.0, height: 100.0, y: Axis::linear(-3.6, 3.6), ..main.clone() };
+    // How far each observed flux is from what the posterior predicts, in units of its error.
+    let pull = |observed: (f64, f64), model: f64| (observed.0 - model) / observed.1;
+    let widest = bands
+        .iter()
+        .filter_map(|b| b.observed.map(|o| pull(o, b.predicted[0]).abs().max(pull(o, b.predicted[4]).abs())))
+        .filter(|pull| pull.is_finite())
+        .fold(2.5, f64::max);
+    let reach = (1.15 * widest).min(8.0);
+    let pulls = Axes { top: 398.0, height: 100.0, y: Axis::linear(-reach, reach), ..main.clone() };
+    pulls.band(&mut canvas, &[blue, red], &[-1.0; 2], &[1.0; 2], (palette::GREY, 0.15));
     pulls.curve(&mut canvas, [(blue, 0.0), (red, 0.0)], Stroke::new(palette::GREY, 1.0).dashed());
     for band in bands {
-        if let Some((flux, sigma)) = band.observed {
-            let pull = |model: f64| (flux - model) / sigma;
-            let q = band.predicted;
+        if let Some(observed) = band.observed {
+            let q = band.predicted.map(|model| pull(observed, model));
             let (x, _) = pulls.at(band.pivot_aa, 0.0);
-            let span = |a: f64, b: f64| {
-                let (_, top) = pulls.at(band.pivot_aa, a.max(b).clamp(-3.6, 3.6));
-                let (_, bottom) = pulls.at(band.pivot_aa, a.min(b).clamp(-3.6, 3.6));
-                vec![(x - 5.0, bottom), (x + 5.0, bottom), (x + 5.0, top), (x - 5.0, top)]
-            };
-            canvas.fill(&[span(pull(q[1]), pull(q[3]))], palette::BLUE, 0.45);
-            let middle = pull(q[2]).clamp(-3.5, 3.5);
-            canvas.circle(pulls.at(band.pivot_aa, middle), 4.0, Some(palette::VERMILION), None);
+            for (a, b, half) in [(q[0], q[4], 2.5), (q[1], q[3], 6.0)] {
+                let (_, top) = pulls.at(band.pivot_aa, a.max(b).clamp(-reach, reach));
+                let (_, bottom) = pulls.at(band.pivot_aa, a.min(b).clamp(-reach, reach));
+                let outline = vec![(x - half, top), (x + half, top), (x + half, bottom), (x - half, bottom)];
+                canvas.fill(&[outline], palette::BLUE, 0.45);
+            }
+            if pulls.inside(band.pivot_aa, q[2]) {
+                canvas.circle(pulls.at(band.pivot_aa, q[2]), 3.6, Some(palette::VERMILION), None);
+            }
         }
     }
-    pulls.frame(
-        &mut canvas,
-        &Labels { x: Some("observed wavelength  [Å]"), y: Some("pull [σ]"), ..Labels::default() },
-    );
+    let labels =
+        Labels { x: Some("observed wavelength  [Å]"), y: Some("residual / σ"), ..Labels::default() };
+    pulls.frame(&mut canvas, &labels);
     Ok(canvas)
 }

@@ -62,7 +62,7 @@ fn a_corner_plot_has_a_contour_for_every_pair_and_its_labels() {
     ];
     let canvas = corner(&variables, &samples, "galaxy 1").unwrap();
     let svg = canvas.svg();
-    for text in ["log M⋆", "τ_ISM", "galaxy 1", "npe", "mcmc"] {
+    for text in ["log M⋆", ">τ<", ">ISM<", "galaxy 1", "npe", "mcmc", "prior"] {
         assert!(svg.contains(text), "{text} is missing");
     }
     // One marginal area and two filled contours for each of three pairs.
@@ -146,6 +146,29 @@ fn an_sed_shows_fluxes_filters_and_model() {
     let canvas = sed::sed(&bands, &spectrum, "galaxy 1, z = 0.05").unwrap();
     assert!(canvas.svg().contains("observed wavelength"));
     keep(&canvas, "sed");
+}
+
+#[test]
+fn text_that_reads_upwards_stands_where_it_should_with_smooth_edges() {
+    let mut canvas = Canvas::new(60.0, 100.0);
+    // ends at the top: from y = 20 downwards, its foot at x = 30
+    canvas.text((30.0, 20.0), "HHH", 20, canvas::Anchor::End, true);
+    let png = canvas.png().unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(&png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    assert_eq!((info.width, info.height), (120, 200));
+    let ink: Vec<(usize, usize, u8)> =
+        (0..200 * 120).map(|i| (i % 120, i / 120, pixels[3 * i])).filter(|p| p.2 < 250).collect();
+    let (left, right) = (ink.iter().map(|p| p.0).min().unwrap(), ink.iter().map(|p| p.0).max().unwrap());
+    let (top, bottom) = (ink.iter().map(|p| p.1).min().unwrap(), ink.iter().map(|p| p.1).max().unwrap());
+    assert!((28..=34).contains(&left) && (57..=61).contains(&right), "{left} {right}");
+    let length = 2.0 * text::width("HHH", 20);
+    assert!((40..=46).contains(&top) && (bottom as f64 - 40.0 - length).abs() < 6.0, "{top} {bottom}");
+    // neither all black nor all ghost: most ink is dark, its edges are grey
+    let dark = ink.iter().filter(|p| p.2 < 60).count();
+    let grey = ink.iter().filter(|p| (60..220).contains(&p.2)).count();
+    assert!(dark > ink.len() / 3 && grey > 20, "{dark} {grey} of {}", ink.len());
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub const N_PARAM: usize = 12;
 pub struct ParamInfo {
     /// The name in every table and file.
     pub name: &'static str,
-    /// For axis labels.
+    /// For axis labels; a `_` begins a subscript.
     pub symbol: &'static str,
     pub unit: &'static str,
     /// The values for which the SED model is defined (closed interval).
@@ -37,7 +37,7 @@ pub struct ParamInfo {
 
 /// The 12 parameters of the SED model, in the order of every parameter row.
 pub const PARAMS: [ParamInfo; N_PARAM] = [
-    row("log_mstar", "log M⋆", "log(Msun)", (0.0, 20.0), "log10 of the stellar mass formed"),
+    row("log_mstar", "log M_form", "log(Msun)", (0.0, 20.0), "log10 of the stellar mass formed"),
     row("beta1", "β₁", "", (0.0, 1.0), "weight of the first star-formation-history basis"),
     row("beta2", "β₂", "", (0.0, 1.0), "weight of the second star-formation-history basis"),
     row("beta3", "β₃", "", (0.0, 1.0), "weight of the third star-formation-history basis"),
