@@ -1,20 +1,25 @@
 //! `sedflow show`: what the catalog knows of one run, survey, galaxy or product.
 
+mod galaxy;
+
 use std::io::{self, Write};
 
+use anyhow::bail;
 use clap::Args;
 
 use super::log::typed;
 use super::{Context, Outcome};
-use crate::galaxy::phot_flag;
 use crate::output::{Cell, Format, for_eyes, print_rows};
-use crate::store::{GalaxyId, Mode, Product, QueryParam, Store, SurveyId, Thing};
+use crate::store::{Mode, Product, QueryParam, Store, SurveyId, Thing};
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     /// A galaxy's identifier, a survey, a product's name or hash; or kind:name, such as checkpoint:default,
     /// galaxy:nsa/140, run:3
     thing: String,
+    /// Of a galaxy, the posterior set to show [default: the current one]
+    #[arg(long)]
+    set: Option<String>,
     /// Tables under headings, or one JSON object
     #[arg(long, value_name = "FORMAT", default_value = "table", value_parser = parse_format)]
     format: Format,
@@ -81,10 +86,17 @@ impl Sheet {
 
 pub fn run(args: ShowArgs, context: &Context) -> anyhow::Result<Outcome> {
     let store = context.open(Mode::Read)?;
-    let sheets = match store.find_thing(&args.thing)? {
+    let thing = store.find_thing(&args.thing)?;
+    if let (Some(set), false) = (&args.set, matches!(thing, Thing::Galaxy { .. })) {
+        bail!("--set {set} is for galaxies, and {} is none", thing.handle());
+    }
+    let sheets = match thing {
         Thing::Run(run) => run_sheets(&store, run)?,
         Thing::Survey { id, name } => survey_sheets(&store, id, &name)?,
-        Thing::Galaxy { id, .. } => galaxy_sheets(&store, id)?,
+        Thing::Galaxy { id, .. } => {
+            galaxy::show(&store, id, args.set.as_deref(), args.format)?;
+            return Ok(Outcome::Done);
+        }
         Thing::Product(product) => product_sheets(&store, &product)?,
     };
     print_sheets(&mut io::stdout().lock(), args.format, &sheets)?;
@@ -204,39 +216,6 @@ fn survey_sheets(store: &Store, id: SurveyId, name: &str) -> anyhow::Result<Vec<
         sheet_of(store, "bands", bands, id.0)?,
         sheet_of(store, "cuts", cuts, id.0)?,
         sheet_of(store, "ingests", ingests, id.0)?,
-    ])
-}
-
-fn galaxy_sheets(store: &Store, id: GalaxyId) -> anyhow::Result<Vec<Sheet>> {
-    let facts = "SELECT s.name AS survey, g.object_id, g.ra_deg, g.dec_deg, g.redshift, g.redshift_err, g.cuts_failed, \
-                 i.file_name AS file, g.source_row, i.extinction, g.extra FROM galaxy g JOIN survey s USING (survey_id) \
-                 JOIN ingest i USING (ingest_id) WHERE g.galaxy_id = :id";
-    let photometry = "SELECT b.name AS band, f.name AS filter, p.flux_nmgy, \
-                      CASE WHEN p.ivar_nmgy > 0 THEN 1 / sqrt(p.ivar_nmgy) END AS error_nmgy, \
-                      CASE WHEN p.flux_nmgy > 0 THEN ab_mag(p.flux_nmgy) END AS mag, \
-                      CASE WHEN p.flux_nmgy > 0 AND p.ivar_nmgy > 0 \
-                        THEN 2.5 / ln(10) / (p.flux_nmgy * sqrt(p.ivar_nmgy)) END AS mag_error, p.flags \
-                      FROM photometry p JOIN band b USING (band_id) LEFT JOIN filter_curve f USING (filter_id) \
-                      WHERE p.galaxy_id = :id ORDER BY b.position";
-    let cuts = "SELECT c.name, c.description FROM galaxy g JOIN cut_rule c USING (survey_id) \
-                WHERE g.galaxy_id = :id AND (g.cuts_failed >> c.bit) & 1 ORDER BY c.bit";
-    let posteriors = "SELECT t.name AS posterior_set, p.method, p.reason, p.n_draws, p.ess, p.efficiency, \
-                      q.log_mstar_surviving_q50, q.log_sfr_1gyr_q50, q.t_age_mw_gyr_q50 FROM posterior p \
-                      JOIN posterior_set t USING (posterior_set_id) LEFT JOIN posterior_summary q USING (posterior_id) \
-                      WHERE p.galaxy_id = :id ORDER BY p.posterior_set_id";
-    let mut photometry = sheet_of(store, "photometry", photometry, id.0)?;
-    for row in &mut photometry.rows {
-        if let Some(Value::Int(flags)) = row.last() {
-            let words = phot_flag::words(u32::try_from(*flags).unwrap_or(u32::MAX));
-            row.pop();
-            row.push(Value::Text(words));
-        }
-    }
-    Ok(vec![
-        facts_of(store, "galaxy", facts, id.0)?,
-        photometry,
-        sheet_of(store, "cuts failed", cuts, id.0)?,
-        sheet_of(store, "posteriors", posteriors, id.0)?,
     ])
 }
 

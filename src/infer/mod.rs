@@ -28,7 +28,7 @@ use crate::ssp::SspGrid;
 
 use posterior::Datum;
 
-pub use reason::{Reason, join as join_reasons};
+pub use reason::{Reason, join as join_reasons, meaning as reason_meaning};
 pub use recipe::{MAX_DRAWS, Recipe, RecipeError, column_names, packing};
 pub use summary::{Marginal, QUANTILES, summarise};
 pub use support::{Support, SupportError};

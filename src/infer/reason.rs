@@ -65,3 +65,50 @@ pub fn join(reasons: &[Reason]) -> Option<String> {
     let codes: Vec<String> = reasons.iter().map(Reason::to_string).collect();
     (!codes.is_empty()).then(|| codes.join(" "))
 }
+
+/// What a stored code means, in a clause; none for a code of another program.
+pub fn meaning(code: &str) -> Option<&'static str> {
+    const MEANINGS: [(&str, &str); 11] = [
+        ("Z_RANGE", "the redshift is outside the range the model was trained for"),
+        ("Z_MISSING", "there is no finite redshift"),
+        ("BAND_MISSING_", "the model needs this band, and it was not observed"),
+        ("BAD_FLUX_", "the flux or its error is not a finite number, or the error not positive"),
+        ("SIGMA_HIGH_", "the error is larger than those the model was trained with"),
+        ("SIGMA_LOW_", "the error is smaller than those the model was trained with"),
+        ("MAG_FAINT_", "the flux is fainter than any the model was trained with"),
+        ("MAG_BRIGHT_", "the flux is brighter than any the model was trained with"),
+        ("COLOR_BLUE_", "the colour is bluer than 99.95 % of the training set"),
+        ("COLOR_RED_", "the colour is redder than 99.95 % of the training set"),
+        ("BAD_DRAWS", "the model gave draws that are not finite"),
+    ];
+    let fits = |prefix: &str| if prefix.ends_with('_') { code.starts_with(prefix) } else { code == prefix };
+    MEANINGS.into_iter().find(|(prefix, _)| fits(prefix)).map(|(_, meaning)| meaning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_meaning() {
+        let band = || "r".to_owned();
+        let all = [
+            Reason::ZRange,
+            Reason::ZMissing,
+            Reason::BandMissing(band()),
+            Reason::BadFlux(band()),
+            Reason::SigmaHigh(band()),
+            Reason::SigmaLow(band()),
+            Reason::MagFaint(band()),
+            Reason::MagBright(band()),
+            Reason::ColorBlue("g-r".into()),
+            Reason::ColorRed("g-r".into()),
+            Reason::BadDraws,
+        ];
+        for reason in &all {
+            assert!(meaning(&reason.to_string()).is_some(), "{reason}");
+        }
+        assert_eq!(meaning("Z_RANGE_r"), None);
+        assert_eq!(meaning("SOMETHING_ELSE"), None);
+    }
+}
