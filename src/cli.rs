@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::from(exit::OK),
         Err(error) => {
             // an identifier in the message may hold anything
-            let text = told(&error);
+            let text = sentence(&error);
             text.split('\n').enumerate().for_each(|(i, line)| {
                 eprintln!(
                     "{}{}",
@@ -160,17 +160,22 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     }
 }
 
-/// The error and its causes as one sentence; a cause that the words before it hold already is left out.
-fn told(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+/// The chain of causes in one line; a cause that repeats what was said already is left out.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // SQLite's own errors repeat themselves behind a code
+        let gist = cause.rsplit_once("Error code").map_or(cause.as_str(), |(_, rest)| {
+            rest.split_once(": ").map_or(cause.as_str(), |(_, gist)| gist)
+        });
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(gist) {
+            said = format!("{said}: {cause}");
         }
     }
-    text
+    said
 }
 
 /// True where the reader of our output went away (`sedflow ... | head`), which is no failure.
@@ -186,12 +191,15 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn a_cause_is_told_once() {
-        let cause = std::io::Error::other("the disk is gone");
-        let error = crate::store::StoreError::Io { path: "a.db".into(), source: cause };
-        let error = anyhow::Error::from(error).context("cannot go on");
-        assert_eq!(told(&error), "cannot go on: a.db: the disk is gone");
-        assert_eq!(format!("{error:#}"), "cannot go on: a.db: the disk is gone: the disk is gone");
+    fn a_cause_is_said_once() {
+        let chain = |texts: &[&str]| {
+            let mut texts = texts.iter().rev().map(|text| (*text).to_owned());
+            let first = anyhow::Error::msg(texts.next().unwrap());
+            sentence(&texts.fold(first, |error, text| error.context(text)))
+        };
+        assert_eq!(chain(&["reading a.fits", "no such file"]), "reading a.fits: no such file");
+        let full = ["the disk is full (no space)", "no space", "Error code 13: no space"];
+        assert_eq!(chain(&full), "the disk is full (no space)");
     }
 
     #[test]

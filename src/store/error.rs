@@ -32,6 +32,10 @@ pub enum StoreError {
     ForeignObject { path: PathBuf, object: String },
     #[error("{holder} is writing to {path}; wait for it to end, or stop it")]
     Locked { path: PathBuf, holder: String },
+    #[error(
+        "{path} was removed or replaced while this command was writing to it, and what it had written went with it"
+    )]
+    Lost { path: PathBuf },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     // SQLite's errors are told in these sentences, not as causes: theirs repeat the whole statement
@@ -110,6 +114,10 @@ fn explain(error: &rusqlite::Error) -> String {
         Some(ErrorCode::DatabaseCorrupt) => "the catalog file is damaged; `sedflow check` says where",
         Some(ErrorCode::NotADatabase) => "the file is not an SQLite database",
         Some(ErrorCode::DiskFull) => "the disk is full; what was committed is kept, free space and run again",
+        Some(ErrorCode::SystemIoFailure) => {
+            "the catalog file could not be written or read (a limit on its size, a quota, a failing disk); what was \
+             committed is kept, and the same command goes on"
+        }
         Some(ErrorCode::ReadOnly) => "the catalog file or its directory cannot be written",
         _ => return words(error),
     };

@@ -49,6 +49,19 @@ pub(super) fn connect_existing(path: &Path) -> Result<(Connection, i64), StoreEr
     Ok((conn, version))
 }
 
+/// The numbers of a file on its disk, by which it is told from another put in its place; none where there is
+/// no file or the system has no such numbers.
+#[cfg(unix)]
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+pub(super) fn identity(_: &Path) -> Option<(u64, u64)> {
+    None
+}
+
 /// Opens a file that may or may not be writable, even on media that cannot be written at all.
 ///
 /// Readers, too, connect for writing where they may, so that the last one out can put the log away; that

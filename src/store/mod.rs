@@ -132,6 +132,8 @@ pub struct Store {
     mode: Mode,
     notes: Vec<String>,
     lock: Option<WriterLock>,
+    /// Of the file that was opened.
+    identity: Option<(u64, u64)>,
 }
 
 /// Larger blobs and texts are refused on reading and writing; a training chunk or checkpoint is far below.
@@ -167,8 +169,14 @@ impl Store {
         schema::CURRENT
             .migrate(&mut conn)
             .map_err(|source| StoreError::Migration { path: path.to_owned(), source: Box::new(source) })?;
-        let mut store =
-            Store { conn, path: path.to_owned(), mode: Mode::Write, notes: vec![], lock: Some(lock) };
+        let mut store = Store {
+            conn,
+            path: path.to_owned(),
+            mode: Mode::Write,
+            notes: vec![],
+            lock: Some(lock),
+            identity: files::identity(path),
+        };
         store.choose_journal()?;
         functions::register(&store.conn)?;
         Ok(store)
@@ -211,7 +219,8 @@ impl Store {
                 backup.display()
             ));
         }
-        let mut store = Store { conn, path: path.to_owned(), mode, notes, lock };
+        let identity = files::identity(path);
+        let mut store = Store { conn, path: path.to_owned(), mode, notes, lock, identity };
         if schema.version() == schema::CURRENT.version() {
             store.verify_objects()?;
         }
@@ -231,6 +240,15 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Errors with [`StoreError::Lost`] if the file that is being written is not where it was opened: SQLite
+    /// would go on writing to a file without a name.
+    fn still_there(&self) -> Result<(), StoreError> {
+        if self.identity.is_some() && files::identity(&self.path) != self.identity {
+            return Err(StoreError::Lost { path: self.path.clone() });
+        }
+        Ok(())
     }
 
     /// What the user should know about how the file was opened (migrated, slower journal).

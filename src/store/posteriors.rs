@@ -306,7 +306,8 @@ impl Store {
                 summarise.raw_execute()?;
             }
         }
-        Ok(tx.commit()?)
+        tx.commit()?;
+        self.still_there()
     }
 
     /// Declares a set complete; it is immutable from here on. Returns the hash of all its rows.

@@ -191,7 +191,7 @@ impl Store {
             let state = self.run(run)?.state;
             return Err(StoreError::RunEnded { run: run.0, state });
         }
-        Ok(())
+        self.still_there()
     }
 
     /// Runs `work` as a recorded run: its state says how `work` ended, and an error becomes the run's message.

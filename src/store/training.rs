@@ -234,7 +234,8 @@ impl Store {
             )?
             .execute(params![set, chunk as i64, reason, *n as i64])?;
         }
-        Ok(tx.commit()?)
+        tx.commit()?;
+        self.still_there()
     }
 
     /// Declares a training set complete; it is immutable from here on.
