@@ -1,6 +1,6 @@
 //! `sedflow galaxies`: list galaxies by conditions on any column or by place on the sky.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 
 use clap::Args;
 
@@ -33,8 +33,9 @@ pub struct GalaxiesArgs {
 pub fn run(args: GalaxiesArgs, context: &Context) -> anyhow::Result<Outcome> {
     let store = context.open(Mode::Read)?;
     if args.list_columns {
+        let mut out = std::io::stdout().lock();
         for (name, _) in store.galaxy_columns()? {
-            println!("{}", crate::output::for_eyes(name.as_bytes()));
+            writeln!(out, "{}", crate::output::for_eyes(name.as_bytes()))?;
         }
         return Ok(Outcome::Done);
     }

@@ -1,5 +1,6 @@
 //! `sedflow infer`: draws, summaries or a reason for every selected galaxy, in committed batches.
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use anyhow::bail;
@@ -82,7 +83,7 @@ pub fn run(args: InferArgs, context: &Context) -> anyhow::Result<Outcome> {
     if !context.quiet {
         say(&store, &set, tally)?;
     }
-    println!("{}", set.name);
+    writeln!(std::io::stdout(), "{}", set.name)?;
     Ok(match state {
         RunState::Interrupted => {
             eprintln!("stopped; the same command goes on where it was");
@@ -134,6 +135,12 @@ fn infer(
     progress: &dyn Progress,
 ) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
     let loaded = setup::load_checkpoint(store, run, &args.checkpoint)?;
+    // What cannot be done must not leave a set that takes the name.
+    let bands = BandMap::new(store, &loaded)?;
+    let all = Selection { condition: args.condition.as_deref(), ..Selection::default() };
+    if store.select_galaxies(&Selection { limit: Some(1), ..all })?.is_empty() {
+        bail!("no galaxy is selected: ingest some first, or change --where");
+    }
     let names = column_names();
     let config = json!({
         "method": "npe", "where": args.condition, "codec": codec::CODEC,
@@ -153,19 +160,18 @@ fn infer(
             parameters: &names,
         },
     )?;
+    let ids = store.select_galaxies(&Selection { not_in: Some(set.id), ..all })?;
     if set.complete {
-        progress.report(Event::Note(format!("set `{}` is complete", set.name)));
+        progress.report(Event::Note(match ids.len() {
+            0 => format!("set `{}` is complete", set.name),
+            n => format!(
+                "set `{}` is complete and takes no more galaxies; {n} that came since need a set of another --name",
+                set.name
+            ),
+        }));
         return Ok((Tally::default(), set, RunState::Done));
     }
-    let selection =
-        Selection { condition: args.condition.as_deref(), not_in: Some(set.id), ..Selection::default() };
-    let ids = store.select_galaxies(&selection)?;
-    let (before, _) = store.posterior_counts(set.id)?;
-    if ids.is_empty() && before == 0 {
-        bail!("no galaxy is selected: ingest some first, or change --where");
-    }
-    let plan =
-        Plan { bands: BandMap::new(store, &loaded)?, loaded: &loaded, args, surveys: survey_names(store)? };
+    let plan = Plan { bands, loaded: &loaded, args, surveys: survey_names(store)? };
     progress.report(Event::Started {
         what: "inferring".into(),
         total: Some(ids.len() as u64),

@@ -292,12 +292,13 @@ fn ingest_file(
                 known.started_utc
             );
             if args.json {
-                println!(
+                writeln!(
+                    std::io::stdout(),
                     "{}",
                     json!({"file": source.name, "already": true, "survey": known.survey, "kept": state.n_kept, "rejected": state.n_rejected})
-                );
+                )?;
             } else {
-                println!("{text}");
+                writeln!(std::io::stdout(), "{text}")?;
             }
             return Ok(Outcome::Done);
         }

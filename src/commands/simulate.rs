@@ -1,7 +1,7 @@
 //! `sedflow simulate`: training sets, stored in chunks or as a recipe, and sub-samples to another prior.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,8 +21,10 @@ use crate::store::{
     Array, ProductKind, RunSpec, RunState, Store, TrainingSet, TrainingSetSpec, encode_arrays,
 };
 
-/// Rows of one stored chunk.
-const CHUNK: u64 = 50_000;
+/// Rows of one stored chunk of a set of `n` rows: what a kill loses at most.
+fn chunk_rows(n: u64) -> u64 {
+    (n / 20).clamp(1_000, 50_000)
+}
 
 #[derive(Debug, clap::Args)]
 pub struct SimulateArgs {
@@ -135,6 +137,8 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
     if args.stream && args.export.is_some() {
         bail!("--stream keeps no rows, so there is nothing to --export");
     }
+    // before an hour of simulating, not after it
+    let export = args.export.as_deref().map(ExportFormat::of).transpose()?;
     let terminal = Terminal::new(context.quiet);
     let mut store = Store::open_or_create(&context.catalog)?;
     let config = json!({
@@ -164,9 +168,9 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
         let rejected = if words.is_empty() { "none".to_owned() } else { words.join(", ") };
         eprintln!("training set {label}: {} rows; draws rejected: {rejected}", set.n_rows);
     }
-    println!("{label}");
-    if let Some(path) = &args.export {
-        export(&store, &set, path, &terminal)?;
+    writeln!(std::io::stdout(), "{label}")?;
+    if let (Some(path), Some(format)) = (&args.export, export) {
+        format.write(&store, &set, path, &terminal)?;
         if !context.quiet {
             eprintln!("wrote {}", path.display());
         }
@@ -190,13 +194,14 @@ fn simulate(
         progress.report(Event::Started { what: "simulating".into(), total: Some(args.n), unit: "galaxies" });
         let started = Instant::now();
         let done: std::collections::BTreeSet<u64> = set.chunks.iter().map(|chunk| chunk.0).collect();
-        for chunk in (0..args.n.div_ceil(CHUNK)).filter(|chunk| !done.contains(chunk)) {
+        let chunk_rows = chunk_rows(args.n);
+        for chunk in (0..args.n.div_ceil(chunk_rows)).filter(|chunk| !done.contains(chunk)) {
             if progress.cancelled() {
                 progress.report(Event::Finished);
                 return Ok((store.training_set(set.id)?, RunState::Interrupted));
             }
-            let first = chunk * CHUNK;
-            let rows = simulator.rows(first, CHUNK.min(args.n - first) as usize)?;
+            let first = chunk * chunk_rows;
+            let rows = simulator.rows(first, chunk_rows.min(args.n - first) as usize)?;
             put_chunk(store, &set, chunk, first, &rows)?;
             progress.report(Event::Advanced { done: first + rows.len() as u64 });
         }
@@ -363,13 +368,38 @@ fn pick(rows: &Rows, keep: &[bool], new: &Prior) -> anyhow::Result<Rows> {
     Ok(picked)
 }
 
-/// All rows of a set to one file.
-fn export(store: &Store, set: &TrainingSet, path: &Path, progress: &dyn Progress) -> anyhow::Result<()> {
-    let bands: Vec<String> = store.bands(set.band_set)?.into_iter().map(|band| band.name).collect();
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("npz") => export_npz(store, set, path),
-        Some("parquet") => super::parquet_out::export(store, set, &bands, path, progress),
-        _ => bail!("{}: the name of an export ends in .npz or .parquet", path.display()),
+/// How rows are written for other programs.
+#[derive(Debug, Clone, Copy)]
+enum ExportFormat {
+    Npz,
+    Parquet,
+}
+
+impl ExportFormat {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("npz") => Ok(Self::Npz),
+            Some("parquet") => Ok(Self::Parquet),
+            _ => bail!("{}: the name of an export ends in .npz or .parquet", path.display()),
+        }
+    }
+
+    /// All rows of a set to one file.
+    fn write(
+        self,
+        store: &Store,
+        set: &TrainingSet,
+        path: &Path,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Npz => export_npz(store, set, path),
+            Self::Parquet => {
+                let bands: Vec<String> =
+                    store.bands(set.band_set)?.into_iter().map(|band| band.name).collect();
+                super::parquet_out::export(store, set, &bands, path, progress)
+            }
+        }
     }
 }
 

@@ -318,7 +318,7 @@ fn train(
     let sed_model = setup::register_model(store, run, &sources.model)?;
     let prior = setup::register_prior(store, run, &args.prior, &sources.prior)?;
     let noise_model = store.put_noise_model(run, &sources.noise)?;
-    let name = free_name(store, &args.name)?;
+    let name = free_name(store, &args.name, &bytes)?;
     let with =
         setup::Registered { name: Some(&name), sed_model, prior, noise_model, training: Some(training) };
     setup::register_checkpoint(store, run, &npe, &bytes, with, &sources.filters)?;
@@ -336,9 +336,15 @@ fn train(
     Ok(RunState::Done)
 }
 
-/// The name asked for, or with a number behind it where an earlier checkpoint has it.
-fn free_name(store: &Store, name: &str) -> anyhow::Result<String> {
-    let taken: Vec<String> = store.checkpoints()?.into_iter().filter_map(|c| c.name).collect();
+/// The name that the same checkpoint has already; else the name asked for, with a number behind it where an
+/// earlier checkpoint has it.
+fn free_name(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+    let hash = crate::hash::ContentHash::of_bytes(bytes);
+    let known = store.checkpoints()?;
+    if let Some(name) = known.iter().find(|c| c.hash == hash).and_then(|c| c.name.clone()) {
+        return Ok(name);
+    }
+    let taken: Vec<String> = known.into_iter().filter_map(|c| c.name).collect();
     let candidates = std::iter::once(name.to_owned()).chain((2..).map(|i| format!("{name}-{i}")));
     Ok(candidates.into_iter().find(|name| !taken.contains(name)).unwrap_or_else(|| name.to_owned()))
 }
