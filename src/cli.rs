@@ -73,6 +73,8 @@ pub enum Command {
     Layouts(commands::ingest::LayoutsArgs),
     /// List the runs, newest first
     Log(commands::log::LogArgs),
+    /// One galaxy's posterior by Markov chains, with what says whether they converged
+    Mcmc(commands::mcmc::McmcArgs),
     /// Errors of a survey: fit, plot, show
     #[command(subcommand)]
     Noise(commands::noise::NoiseCommand),
@@ -84,6 +86,8 @@ pub enum Command {
     Prior(commands::prior::PriorCommand),
     /// Ask the catalog in SQL, for reading only
     Query(commands::query::QueryArgs),
+    /// Answer the galaxies of a posterior set again, with importance weights and Markov chains, as a new set
+    Refine(commands::refine::RefineArgs),
     /// The SED model on its own: photometry and derived properties of given galaxies, spectra
     #[command(subcommand)]
     Sed(commands::sed::SedCommand),
@@ -146,10 +150,12 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Init(args) => commands::init::run(args, context),
         Command::Layouts(args) => commands::ingest::layouts(args, context),
         Command::Log(args) => commands::log::run(args, context),
+        Command::Mcmc(args) => commands::mcmc::run(args, context),
         Command::Noise(command) => commands::noise::run(command, context),
         Command::Plot(command) => commands::plot::run(command, context),
         Command::Prior(command) => commands::prior::run(command, context),
         Command::Query(args) => commands::query::run(args, context),
+        Command::Refine(args) => commands::refine::run(args, context),
         Command::Sed(command) => commands::sed::run(command, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),

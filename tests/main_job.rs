@@ -32,7 +32,7 @@ fn wait_for_rows(folder: &Path, table: &str, rows: usize, child: &mut std::proce
 #[test]
 fn an_inference_stopped_and_killed_ends_as_one_that_was_not() {
     let (calm, rough) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let infer = ["-q", "-C", "c.db", "infer", "--draws", "40", "--name", "set"];
+    let infer = ["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", "40", "--name", "set"];
     for folder in [calm.path(), rough.path()] {
         sample(folder);
     }
@@ -99,7 +99,7 @@ fn a_training_stopped_and_killed_ends_in_the_same_weights() {
     let steps = ["--set", "set", "--batch", "100", "--steps", "3000", "--seed", "2"];
     let train = [&["-C", "c.db", "train", "--name", "tiny"], &TINY[..], &steps].concat();
     let infer =
-        ["-q", "-C", "c.db", "infer", "--checkpoint", "tiny", "--draws", "20", "--where", "redshift < 0.03"];
+        ["-q", "-C", "c.db", "infer", "--method", "npe", "--checkpoint", "tiny", "--draws", "20", "--where", "redshift < 0.03"];
     for folder in [calm.path(), rough.path()] {
         sample(folder);
         training_set(folder);
@@ -161,7 +161,7 @@ fn mocks_exported_and_ingested_get_posteriors_that_hold_their_truths() {
     run(folder.path(), &export);
     let layout = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/maps/mocks.toml");
     run(folder.path(), &["-q", "-C", "c.db", "ingest", "--layout", layout, "mocks.parquet"]);
-    run(folder.path(), &["-q", "-C", "c.db", "infer", "--draws", "300"]);
+    run(folder.path(), &["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", "300"]);
     let inside = |name: &str, low: &str, high: &str| -> f64 {
         let sql = format!(
             "SELECT avg(g.extra->>'{name}' BETWEEN q.{name}_{low} AND q.{name}_{high}) FROM galaxy g \
@@ -357,7 +357,7 @@ fn a_checkpoint_of_other_bands_is_refused_and_one_of_some_bands_gives_a_reason()
                 wise has wise2010-W1";
     refused(here, &["-C", "c.db", "infer"], said);
     survey("one", "r", "sdss2010-r");
-    run(here, &["-q", "-C", "c.db", "infer", "--draws", "10"]);
+    run(here, &["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", "10"]);
     let reasons = query(here, "c.db", "SELECT reason FROM posterior ORDER BY galaxy_id");
     let all = "BAND_MISSING_u BAND_MISSING_g BAND_MISSING_r BAND_MISSING_i BAND_MISSING_z";
     assert_eq!(reasons, format!("{all}\n{}\n", all.replace(" BAND_MISSING_r", "")));
@@ -439,7 +439,7 @@ mod faults {
         let folder = tempfile::tempdir().unwrap();
         let here = folder.path();
         sample(here);
-        let child = start(here, &["-q", "-C", "c.db", "infer", "--draws", "1000"]);
+        let child = start(here, &["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", "1000"]);
         let grown =
             |name: &str, bytes| std::fs::metadata(here.join(name)).is_ok_and(|file| file.len() > bytes);
         wait_until("the first batch", || grown("c.db-wal", 1_000_000));

@@ -190,7 +190,7 @@ fn a_model_on_own_curves_and_grid_is_trained_and_used_and_says_what_it_misses_el
     place.ok(&[&["-q", "train", "--set", "sims", "--name", "stored"], &SMALL[..]].concat());
     std::fs::remove_file(place.path().join("own.ssp")).unwrap();
     for name in ["own", "stored"] {
-        place.ok(&["-q", "infer", "--checkpoint", name, "--draws", "20"]);
+        place.ok(&["-q", "infer", "--method", "npe", "--checkpoint", name, "--draws", "20"]);
         let count =
             "SELECT count(*) FROM posterior JOIN posterior_set USING (posterior_set_id) WHERE name = :n";
         let counted = place.ok(&["query", "--format", "csv", count, "--param", &format!("n={name}")]);

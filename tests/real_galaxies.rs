@@ -33,7 +33,7 @@ fn inferred(file: Option<&Path>, few: &str) -> tempfile::TempDir {
     let source = file.map_or("--sample".into(), |file| file.to_string_lossy().into_owned());
     let ingested = sedflow(here, &["-q", "-C", "c.db", "ingest", &source]).output().unwrap();
     assert!(matches!(ingested.status.code(), Some(0 | 4)), "{}", text(&ingested.stderr));
-    run(here, &["-q", "-C", "c.db", "infer", "--draws", &draws(few)]);
+    run(here, &["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", &draws(few)]);
     folder
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::infer::{InferArgs, Keep, infer_recorded, say};
+use super::infer::{InferArgs, Keep, MethodArg, RoadArgs, infer_recorded, say};
 use super::listen::Terminal;
 use super::{Context, Outcome, ingest};
 use crate::infer::SHIPPED_NAME;
@@ -22,6 +22,9 @@ pub struct DemoArgs {
     /// Galaxies to print
     #[arg(long, default_value_t = 10)]
     show: usize,
+    /// How answers are found, as in `infer`
+    #[arg(long, value_enum, default_value_t = MethodArg::default())]
+    method: MethodArg,
 }
 
 pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
@@ -44,6 +47,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
         seed: 0,
         store: Keep::Draws,
         no_samples: false,
+        roads: RoadArgs { method: args.method, ..RoadArgs::default() },
     };
     let (tally, set, state) = infer_recorded(&mut store, &infer, &terminal)?;
     if state == RunState::Interrupted {

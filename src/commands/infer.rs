@@ -11,13 +11,14 @@ use super::listen::Terminal;
 use super::setup::Loaded;
 use super::{Context, Outcome, setup};
 use crate::codec;
-use crate::galaxy::phot_flag;
+use crate::galaxy::{BandPhot, phot_flag};
 use crate::hash::ContentHash;
-use crate::infer::{Draws, Marginal, Measured, Reason, Recipe, SHIPPED_NAME, column_names, join_reasons};
+use crate::infer::ladder::{Answer, Errors, Ladder, Question, Road, Roads, Rules};
+use crate::infer::{Marginal, Measured, Recipe, SHIPPED_NAME, column_names, join_reasons};
 use crate::progress::{Event, Progress};
 use crate::store::{
-    BandSetId, GalaxyId, Method, ObservedGalaxy, PosteriorRow, PosteriorSet, PosteriorSetSpec, RunId,
-    RunSpec, RunState, Selection, Store, Summary, SurveyId,
+    Artifact, BandSetId, GalaxyId, Method, ObservedGalaxy, PosteriorRow, PosteriorSet, PosteriorSetSpec,
+    ProductKind, RunId, RunSpec, RunState, Selection, Store, Summary, SurveyId,
 };
 
 /// Galaxies of one transaction.
@@ -45,6 +46,8 @@ pub struct InferArgs {
     /// Keep summaries only, not the draws
     #[arg(long, conflicts_with = "store")]
     pub no_samples: bool,
+    #[command(flatten)]
+    pub roads: RoadArgs,
 }
 
 /// How posteriors are kept.
@@ -52,20 +55,100 @@ pub struct InferArgs {
 pub enum Keep {
     /// Packed draws, about 120 kB per 10,000
     Draws,
-    /// What the draws can be made from again, about 180 bytes
+    /// What the network's own draws can be made from again, about 180 bytes; weighted draws and chains are packed
     Recipe,
-    /// Draws, and the recipe that gives them again
+    /// Draws, and the recipe that gives them again where there is one
     Both,
 }
 
-impl InferArgs {
-    fn keeps_draws(&self) -> bool {
-        !self.no_samples && self.store != Keep::Recipe
+/// What is kept of the draws.
+#[derive(Debug, Clone, Copy)]
+pub struct Kept {
+    pub draws: bool,
+    pub recipe: bool,
+}
+
+impl Kept {
+    pub fn new(store: Keep, no_samples: bool) -> Self {
+        Self { draws: !no_samples && store != Keep::Recipe, recipe: !no_samples && store != Keep::Draws }
+    }
+}
+
+/// How answers are found.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct RoadArgs {
+    /// npe: the network's draws, or a reason; is: importance-weighted draws; auto: weighted draws, and a Markov
+    /// chain where they will not do; mcmc: a chain for every galaxy
+    #[arg(long, value_enum, default_value_t = MethodArg::default())]
+    pub method: MethodArg,
+    /// What the exact likelihood makes of flux errors [default: data as in training where the galaxy is like
+    /// those, given elsewhere]
+    #[arg(long, value_enum)]
+    pub errors: Option<ErrorsArg>,
+    /// Fractional error of the SED model's fluxes, added in quadrature
+    #[arg(long, default_value_t = 0.0, value_name = "FRACTION")]
+    pub model_error: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MethodArg {
+    Npe,
+    Is,
+    #[default]
+    Auto,
+    Mcmc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ErrorsArg {
+    /// As given
+    Given,
+    /// As data, drawn by the noise model of the training
+    Modelled,
+}
+
+impl RoadArgs {
+    pub fn roads(&self) -> Roads {
+        match self.method {
+            MethodArg::Npe => Roads::Npe,
+            MethodArg::Is => Roads::Is,
+            MethodArg::Auto => Roads::Auto,
+            MethodArg::Mcmc => Roads::Mcmc,
+        }
     }
 
-    fn keeps_recipe(&self) -> bool {
-        !self.no_samples && self.store != Keep::Draws
+    /// The ladder's rules with what was asked for. Errors where that is out of range.
+    pub fn rules(&self) -> anyhow::Result<Rules> {
+        if !(0.0..1.0).contains(&self.model_error) {
+            bail!("--model-error is {}, expected 0 to below 1", self.model_error);
+        }
+        let errors = match self.errors {
+            None => Errors::Auto,
+            Some(ErrorsArg::Given) => Errors::Given,
+            Some(ErrorsArg::Modelled) => Errors::Modelled,
+        };
+        Ok(Rules { errors, model_error: self.model_error, ..Rules::default() })
     }
+}
+
+/// Galaxies to be answered.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    Where(Option<&'a str>),
+    /// Those that another set has an answer or a reason for.
+    OfSet(&'a PosteriorSet),
+}
+
+/// A posterior set to be made.
+pub struct Job<'a> {
+    pub which: Which<'a>,
+    pub draws: u64,
+    pub checkpoint: &'a str,
+    pub name: Option<&'a str>,
+    pub seed: u64,
+    pub kept: Kept,
+    pub roads: Roads,
+    pub rules: Rules,
 }
 
 /// How an inference went.
@@ -117,50 +200,88 @@ pub fn infer_recorded(
     if args.draws == 0 || args.draws > 1_000_000 {
         bail!("--draws is {}, expected 1 to 1000000", args.draws);
     }
-    let config = json!({
+    let rules = args.roads.rules()?;
+    let kept = Kept::new(args.store, args.no_samples);
+    let mut config = json!({
         "where": args.condition, "draws": args.draws, "checkpoint": args.checkpoint, "name": args.name,
-        "seed": args.seed, "samples": args.keeps_draws(), "recipe": args.keeps_recipe(),
+        "seed": args.seed, "samples": kept.draws, "recipe": kept.recipe,
     });
+    if args.roads.roads() != Roads::Npe {
+        config["method"] = json!(args.roads.roads());
+        config["rules"] = json!(rules);
+    }
     let spec = RunSpec { command: "infer", config: &config, seed: Some(args.seed), resumes: None };
+    let job = Job {
+        which: Which::Where(args.condition.as_deref()),
+        draws: args.draws,
+        checkpoint: &args.checkpoint,
+        name: args.name.as_deref(),
+        seed: args.seed,
+        kept,
+        roads: args.roads.roads(),
+        rules,
+    };
     store.recorded(&spec, |store, run| {
-        let (tally, set, state) = infer(store, run, args, progress)?;
+        let (tally, set, state) = answer_all(store, run, &job, progress)?;
         Ok(((tally, set, state), state))
     })
 }
 
-fn infer(
+/// Answers every galaxy of the job that its set does not have yet, and makes the set the current one.
+pub fn answer_all(
     store: &mut Store,
     run: RunId,
-    args: &InferArgs,
+    job: &Job,
     progress: &dyn Progress,
 ) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
-    let loaded = setup::load_checkpoint(store, run, &args.checkpoint)?;
+    let loaded = setup::load_checkpoint(store, run, job.checkpoint)?;
     // What cannot be done must not leave a set that takes the name.
     let bands = BandMap::new(store, &loaded)?;
-    let all = Selection { condition: args.condition.as_deref(), ..Selection::default() };
-    if store.select_galaxies(&Selection { limit: Some(1), ..all })?.is_empty() {
+    let nothing = match job.which {
+        Which::Where(condition) => {
+            let one = Selection { condition, limit: Some(1), ..Selection::default() };
+            store.select_galaxies(&one)?.is_empty()
+        }
+        Which::OfSet(other) => store.galaxies_of_set(other.id, None)?.is_empty(),
+    };
+    if nothing {
         bail!("no galaxy is selected: ingest some first, or change --where");
     }
     let names = column_names();
-    let config = json!({
-        "method": "npe", "where": args.condition, "codec": codec::CODEC,
-        "steps_per_width": codec::STEPS_PER_WIDTH,
-        "samples": args.keeps_draws(), "recipe": args.keeps_recipe(),
-    });
+    let mut config = json!({ "method": job.roads });
+    match job.which {
+        Which::Where(condition) => config["where"] = json!(condition),
+        Which::OfSet(set) => {
+            config["of_set"] = json!(set.hash.to_string());
+            store.add_run_input(run, &Artifact::product(ProductKind::PosteriorSet, &set.name, set.hash))?;
+        }
+    }
+    config["codec"] = json!(codec::CODEC);
+    config["steps_per_width"] = json!(codec::STEPS_PER_WIDTH);
+    config["samples"] = json!(job.kept.draws);
+    config["recipe"] = json!(job.kept.recipe);
+    if job.roads != Roads::Npe {
+        config["rules"] = json!(job.rules);
+    }
     let set = store.begin_posterior_set(
         run,
         &PosteriorSetSpec {
-            name: args.name.as_deref().unwrap_or(&loaded.name),
+            name: job.name.unwrap_or(&loaded.name),
             checkpoint: Some(loaded.id),
             sed_model: loaded.sed_model,
             prior: loaded.prior,
             config: &config,
-            seed: args.seed,
-            n_draws: args.draws,
+            seed: job.seed,
+            n_draws: job.draws,
             parameters: &names,
         },
     )?;
-    let ids = store.select_galaxies(&Selection { not_in: Some(set.id), ..all })?;
+    let ids = match job.which {
+        Which::Where(condition) => {
+            store.select_galaxies(&Selection { condition, not_in: Some(set.id), ..Selection::default() })?
+        }
+        Which::OfSet(other) => store.galaxies_of_set(other.id, Some(set.id))?,
+    };
     if set.complete {
         progress.report(Event::Note(match ids.len() {
             0 => format!("set `{}` is complete", set.name),
@@ -171,7 +292,8 @@ fn infer(
         }));
         return Ok((Tally::default(), set, RunState::Done));
     }
-    let plan = Plan { bands, loaded: &loaded, args, surveys: survey_names(store)? };
+    let ladder = Ladder::new(&loaded.npe, &loaded.model, &loaded.filters, &loaded.derived, job.rules)?;
+    let plan = Plan { bands, ladder, loaded: &loaded, job, surveys: survey_names(store)? };
     progress.report(Event::Started {
         what: "inferring".into(),
         total: Some(ids.len() as u64),
@@ -257,13 +379,21 @@ impl BandMap {
     fn measured(&self, galaxy: &ObservedGalaxy) -> Measured {
         let places =
             self.sets.iter().find(|(set, _)| *set == galaxy.band_set).map(|(_, places)| places.as_slice());
-        Measured::new(places.unwrap_or_default().iter().map(|place| {
-            match place.and_then(|place| galaxy.photometry.get(place)) {
-                // An upper limit is no measurement to this model.
-                Some(phot) if phot.flags & phot_flag::UPPER_LIMIT == 0 => (phot.flux_nmgy, phot.ivar_nmgy),
-                _ => (None, None),
+        let places = places.unwrap_or_default();
+        let phot = |place: &Option<usize>| place.and_then(|place| galaxy.photometry.get(place));
+        let is_limit = |phot: &&BandPhot| phot.flags & phot_flag::UPPER_LIMIT != 0;
+        let mut measured = Measured::new(places.iter().map(|place| match phot(place) {
+            Some(phot) if !is_limit(&phot) => (phot.flux_nmgy, phot.ivar_nmgy),
+            _ => (None, None),
+        }));
+        for (band, place) in places.iter().enumerate() {
+            if let Some(limit) = phot(place).filter(is_limit)
+                && let Some(limit_nmgy) = limit.flux_nmgy
+            {
+                measured = measured.with_limit(band, limit_nmgy, limit.ivar_nmgy);
             }
-        }))
+        }
+        measured
     }
 }
 
@@ -274,78 +404,98 @@ fn survey_names(store: &Store) -> anyhow::Result<Vec<(SurveyId, String)>> {
 /// What every galaxy is done with.
 struct Plan<'a> {
     bands: BandMap,
+    ladder: Ladder<'a>,
     loaded: &'a Loaded,
-    args: &'a InferArgs,
+    job: &'a Job<'a>,
     surveys: Vec<(SurveyId, String)>,
 }
 
 impl Plan<'_> {
     fn row(&self, galaxy: &ObservedGalaxy) -> anyhow::Result<PosteriorRow> {
         let measured = self.bands.measured(galaxy);
-        let refuse = |reasons: &[Reason]| PosteriorRow {
-            galaxy: galaxy.id,
-            reason: join_reasons(reasons),
-            n_bands: measured.observed.count_ones(),
-            ..PosteriorRow::default()
-        };
-        let observation = measured.at(galaxy.redshift.unwrap_or(f64::NAN));
-        let npe = &self.loaded.npe;
-        let x = match npe.features(&observation) {
-            Ok(x) => x,
-            Err(reasons) => return Ok(refuse(&reasons)),
-        };
-        let score = npe.card().support.score(&x);
-        let outside = npe.outside(&observation, &x);
-        if !outside.is_empty() {
-            return Ok(PosteriorRow { ood_score: Some(score), ..refuse(&outside) });
-        }
         let survey = self.surveys.iter().find(|(id, _)| *id == galaxy.survey).map_or("", |(_, name)| name);
-        let stream = stream_of(survey, &galaxy.object_id);
-        let n = self.args.draws as usize;
-        let draws = match npe.draw(&x, observation.zred, n, (self.args.seed, stream), &self.loaded.derived) {
-            Ok(draws) => draws,
-            Err(reason) => return Ok(refuse(&[reason])),
+        let question = Question {
+            measured: &measured,
+            zred: galaxy.redshift,
+            n: self.job.draws as usize,
+            seed: self.job.seed,
+            stream: stream_of(survey, &galaxy.object_id),
         };
-        let recipe = Recipe {
-            checkpoint: self.loaded.hash,
-            features: x,
-            zred: observation.zred,
-            seed: self.args.seed,
-            stream,
-            n_draws: self.args.draws as u32,
-            steps_per_width: codec::STEPS_PER_WIDTH,
-        };
-        Ok(PosteriorRow {
-            galaxy: galaxy.id,
-            method: Some(Method::Npe),
-            n_draws: self.args.draws,
-            n_bands: measured.observed.count_ones(),
-            ood_score: Some(score),
-            summary: draws.summaries(npe.prior()).iter().map(summary).collect(),
-            ..self.kept(&draws, &recipe)?
-        })
+        let answer = self.ladder.answer(&question, self.job.roads);
+        row_of(galaxy.id, &question, &answer, self.loaded, self.job.kept)
     }
+}
 
-    /// The draws as they are stored.
-    fn kept(&self, draws: &Draws, recipe: &Recipe) -> anyhow::Result<PosteriorRow> {
-        let mut row = PosteriorRow::default();
-        if self.args.keeps_draws() {
-            let packed = draws.pack(codec::STEPS_PER_WIDTH)?;
-            row.codec = Some(codec::CODEC.to_owned());
-            row.codec_ks = Some(packed.achieved.ks);
-            row.draws_hash = Some(packed.hash);
-            row.samples = Some(packed.bytes);
-        } else if self.args.keeps_recipe() {
-            let (hash, ks) = draws.quantised_hash(codec::STEPS_PER_WIDTH)?;
-            row.codec = Some(codec::CODEC.to_owned());
-            row.codec_ks = Some(ks);
-            row.draws_hash = Some(hash);
-        }
-        if self.args.keeps_recipe() {
-            row.recipe = Some(recipe.to_bytes());
-        }
-        Ok(row)
+/// An answer as the catalog keeps it.
+pub fn row_of(
+    galaxy: GalaxyId,
+    question: &Question,
+    answer: &Answer,
+    loaded: &Loaded,
+    kept: Kept,
+) -> anyhow::Result<PosteriorRow> {
+    let evidence = &answer.evidence;
+    let chain = evidence.chain.as_ref();
+    let row = PosteriorRow {
+        galaxy,
+        reason: join_reasons(&answer.reasons),
+        n_bands: question.measured.observed.count_ones(),
+        ess: evidence.ess,
+        efficiency: evidence.efficiency,
+        pareto_k: evidence.pareto_k,
+        ln_evidence: evidence.ln_evidence,
+        ln_evidence_err: evidence.ln_evidence_err,
+        r_hat: chain.map(|chain| chain.worst_r_hat()).filter(|r| r.is_finite()),
+        acceptance: chain.map(|chain| chain.acceptance),
+        ood_score: evidence.ood_score,
+        chi2_best: evidence.chi2_best,
+        ppc_p_value: evidence.ppc_p_value,
+        ..PosteriorRow::default()
+    };
+    let Some((road, draws)) = &answer.draws else { return Ok(row) };
+    let recipe = match road {
+        Road::Npe if kept.recipe => recipe_of(question, loaded),
+        _ => None,
+    };
+    let mut row = PosteriorRow {
+        method: Some(match road {
+            Road::Npe => Method::Npe,
+            Road::Is => Method::NpeIs,
+            Road::Mcmc => Method::Mcmc,
+        }),
+        n_draws: draws.n as u64,
+        summary: draws.summaries(loaded.npe.prior()).iter().map(summary).collect(),
+        ..row
+    };
+    // What no recipe gives again is packed.
+    if kept.draws || kept.recipe && recipe.is_none() {
+        let packed = draws.pack(codec::STEPS_PER_WIDTH)?;
+        row.codec = Some(codec::CODEC.to_owned());
+        row.codec_ks = Some(packed.achieved.ks);
+        row.draws_hash = Some(packed.hash);
+        row.samples = Some(packed.bytes);
+    } else if kept.recipe {
+        let (hash, ks) = draws.quantised_hash(codec::STEPS_PER_WIDTH)?;
+        row.codec = Some(codec::CODEC.to_owned());
+        row.codec_ks = Some(ks);
+        row.draws_hash = Some(hash);
     }
+    row.recipe = recipe.map(|recipe| recipe.to_bytes());
+    Ok(row)
+}
+
+/// The recipe of the network's draws for a galaxy; none where it cannot be asked.
+fn recipe_of(question: &Question, loaded: &Loaded) -> Option<Recipe> {
+    let zred = question.zred?;
+    Some(Recipe {
+        checkpoint: loaded.hash,
+        features: loaded.npe.features(&question.measured.at(zred)).ok()?,
+        zred,
+        seed: question.seed,
+        stream: question.stream,
+        n_draws: question.n as u32,
+        steps_per_width: codec::STEPS_PER_WIDTH,
+    })
 }
 
 fn summary(m: &Marginal) -> Summary {

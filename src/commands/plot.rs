@@ -15,7 +15,7 @@ use crate::plot::curves::{QuantileBand, TrainingCurve, history, training};
 use crate::plot::sed::{Band, sed};
 use crate::prior::{N_PARAM, PARAMS};
 use crate::sed::{Galaxy, SedModel, Theta};
-use crate::store::{GalaxyId, ObservedGalaxy, PosteriorSet, RunSpec, RunState, Store};
+use crate::store::{GalaxyId, Method, ObservedGalaxy, PosteriorSet, RunSpec, RunState, Store};
 
 /// Draws whose spectra are computed for a figure.
 const SPECTRA: usize = 300;
@@ -53,6 +53,9 @@ pub struct CornerArgs {
     /// Parameters to show [default: the model's]
     #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
     params: Vec<String>,
+    /// Posteriors to lay over each other: npe, is, mcmc (the newest of each), or names of sets
+    #[arg(long, value_delimiter = ',', value_name = "METHOD|SET,...", conflicts_with = "set")]
+    overlay: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,11 +98,11 @@ impl Subject {
 pub fn run(command: PlotCommand, context: &Context) -> anyhow::Result<Outcome> {
     let (canvas, path) = match &command {
         PlotCommand::Corner(args) => {
-            let subject = subject(context, &args.galaxy)?;
-            (corner_figure(&subject, &args.params)?, out(&args.galaxy, "corner"))
+            let (subject, overlays) = subject(context, &args.galaxy, &args.overlay)?;
+            (corner_figure(&subject, &overlays, &args.params)?, out(&args.galaxy, "corner"))
         }
-        PlotCommand::Sed(args) => (sed_figure(&subject(context, args)?)?, out(args, "sed")),
-        PlotCommand::Sfh(args) => (sfh_figure(&subject(context, args)?)?, out(args, "sfh")),
+        PlotCommand::Sed(args) => (sed_figure(&subject(context, args, &[])?.0)?, out(args, "sed")),
+        PlotCommand::Sfh(args) => (sfh_figure(&subject(context, args, &[])?.0)?, out(args, "sfh")),
         PlotCommand::Training(args) => (training_figure(context, args)?, args.out.clone()),
     };
     canvas.save(&path)?;
@@ -148,45 +151,106 @@ pub fn posterior_set(store: &Store, name: Option<&str>) -> anyhow::Result<Poster
     }
 }
 
-fn subject(context: &Context, args: &GalaxyArgs) -> anyhow::Result<Subject> {
-    let mut store = setup::open(&context.catalog)?;
-    let (id, survey) = find_galaxy(&store, &args.galaxy)?;
-    let set = posterior_set(&store, args.set.as_deref())?;
-    let checkpoint = set.checkpoint.context("the set was made without a checkpoint")?;
-    let known = store.checkpoints()?.into_iter().find(|c| c.id == checkpoint);
-    let name = known.map(|c| c.hash.to_string()).context("the set's checkpoint is not in the catalog")?;
+/// A posterior to be laid over others.
+struct Overlay {
+    label: String,
+    columns: Vec<Vec<f32>>,
+}
+
+/// The set that `name` stands for: a set's name, or a method.
+fn set_of(store: &Store, galaxy: (GalaxyId, &str), name: &str) -> anyhow::Result<PosteriorSet> {
+    let method = match name {
+        "npe" => Method::Npe,
+        "is" | "npe+is" => Method::NpeIs,
+        "mcmc" => Method::Mcmc,
+        _ => return Ok(store.find_posterior_set(name)?),
+    };
+    let hint = match method {
+        Method::Npe => "infer --method npe".to_owned(),
+        Method::NpeIs => "refine --method is".to_owned(),
+        Method::Mcmc => format!("mcmc {}", galaxy.1),
+    };
+    store
+        .set_with_method(galaxy.0, method)?
+        .with_context(|| format!("no {name} posterior of galaxy {} yet: run `sedflow {hint}`", galaxy.1))
+}
+
+/// Columns of a galaxy's draws in a set, whose checkpoint is `loaded`.
+fn columns_of(
+    store: &Store,
+    set: &PosteriorSet,
+    (id, name): (GalaxyId, &str),
+    loaded: &Loaded,
+) -> anyhow::Result<Vec<Vec<f32>>> {
     let posterior = store
         .posterior(set.id, id)?
-        .with_context(|| format!("set {} has nothing on galaxy {}", set.name, args.galaxy))?;
-    if posterior.row.samples.is_none() && posterior.row.recipe.is_none() {
-        match posterior.row.reason {
-            Some(reason) => bail!("galaxy {} has no posterior in set {}: {reason}", args.galaxy, set.name),
-            None => bail!("set {} holds no draws of galaxy {}, only summaries", set.name, args.galaxy),
-        }
+        .with_context(|| format!("set {} has nothing on galaxy {name}", set.name))?;
+    if posterior.row.method.is_none() {
+        let reason = posterior.row.reason.unwrap_or_default();
+        bail!("galaxy {name} has no posterior in set {}: {reason}", set.name);
     }
-    let config = serde_json::json!({ "galaxy": args.galaxy, "set": set.name });
-    let spec = RunSpec { command: "plot", config: &config, seed: None, resumes: None };
-    let loaded = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
-        Ok((setup::load_checkpoint(store, run, &name)?, RunState::Done))
-    })?;
+    let what = || format!("draws of galaxy {name} in set {}", set.name);
     let maker = draws::Maker { npe: &loaded.npe, checkpoint: loaded.hash, derived: &loaded.derived };
-    let found = draws::of_posterior(&posterior, maker)
-        .with_context(|| format!("draws of galaxy {} in set {}", args.galaxy, set.name))?
-        .with_context(|| format!("set {} holds no draws of galaxy {}", set.name, args.galaxy))?;
-    let columns: Vec<Vec<f32>> = column_names()
+    let found = draws::of_posterior(&posterior, maker).with_context(what)?;
+    let found =
+        found.with_context(|| format!("set {} holds no draws of galaxy {name}, only summaries", set.name))?;
+    if found.n == 0 {
+        bail!("set {} holds no draw of galaxy {name}", set.name);
+    }
+    column_names()
         .iter()
         .map(|name| Ok(found.find(name)?.to_vec()))
         .collect::<Result<_, crate::codec::CodecError>>()
-        .with_context(|| format!("draws of galaxy {} in set {}", args.galaxy, set.name))?;
-    if found.n == 0 {
-        bail!("set {} holds no draw of galaxy {}", set.name, args.galaxy);
-    }
-    let (galaxy, measured) = infer::measured_for(&store, &loaded, id)?;
-    let title = format!("{survey} {}, z = {:.4}", galaxy.object_id, galaxy.redshift.unwrap_or(f64::NAN));
-    Ok(Subject { galaxy, measured, loaded, columns, title })
+        .with_context(what)
 }
 
-fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas> {
+/// The checkpoint of a set, in a recorded run.
+fn checkpoint_of(store: &mut Store, set: &PosteriorSet, galaxy: &str) -> anyhow::Result<Loaded> {
+    let checkpoint = set.checkpoint.context("the set was made without a checkpoint")?;
+    let known = store.checkpoints()?.into_iter().find(|c| c.id == checkpoint);
+    let name = known.map(|c| c.hash.to_string()).context("the set's checkpoint is not in the catalog")?;
+    let config = serde_json::json!({ "galaxy": galaxy, "set": set.name });
+    let spec = RunSpec { command: "plot", config: &config, seed: None, resumes: None };
+    store.recorded(&spec, |store, run| -> anyhow::Result<_> {
+        Ok((setup::load_checkpoint(store, run, &name)?, RunState::Done))
+    })
+}
+
+/// The galaxy's posterior in the set asked for, or in those to be overlaid, the first of which is the subject's.
+fn subject(
+    context: &Context,
+    args: &GalaxyArgs,
+    overlay: &[String],
+) -> anyhow::Result<(Subject, Vec<Overlay>)> {
+    let mut store = setup::open(&context.catalog)?;
+    let (id, survey) = find_galaxy(&store, &args.galaxy)?;
+    let named = (id, args.galaxy.as_str());
+    let mut sets = Vec::new();
+    for name in overlay {
+        sets.push((name.clone(), set_of(&store, named, name)?));
+    }
+    if sets.is_empty() {
+        let set = posterior_set(&store, args.set.as_deref())?;
+        sets.push((set.name.clone(), set));
+    }
+    let loaded = checkpoint_of(&mut store, &sets[0].1, &args.galaxy)?;
+    let mut overlays = Vec::new();
+    for (label, set) in &sets {
+        let columns = if set.checkpoint == sets[0].1.checkpoint {
+            columns_of(&store, set, named, &loaded)?
+        } else {
+            let other = checkpoint_of(&mut store, set, &args.galaxy)?;
+            columns_of(&store, set, named, &other)?
+        };
+        overlays.push(Overlay { label: label.clone(), columns });
+    }
+    let columns = overlays[0].columns.clone();
+    let (galaxy, measured) = infer::measured_for(&store, &loaded, id)?;
+    let title = format!("{survey} {}, z = {:.4}", galaxy.object_id, galaxy.redshift.unwrap_or(f64::NAN));
+    Ok((Subject { galaxy, measured, loaded, columns, title }, overlays))
+}
+
+fn corner_figure(subject: &Subject, overlays: &[Overlay], params: &[String]) -> anyhow::Result<Canvas> {
     let prior = subject.loaded.npe.prior();
     let names = column_names();
     let chosen: Vec<usize> = if params.is_empty() {
@@ -220,8 +284,13 @@ fn corner_figure(subject: &Subject, params: &[String]) -> anyhow::Result<Canvas>
             Variable { label, support, prior: bounded.then(|| (0..=60).map(outline).collect()), truth: None }
         })
         .collect();
-    let columns = chosen.iter().map(|&i| subject.columns[i].as_slice()).collect();
-    let samples = [Sample { label: "npe", columns, weights: &[] }];
+    let mut samples = Vec::new();
+    for overlay in overlays {
+        let columns = chosen.iter().map(|&i| overlay.columns.get(i).map(Vec::as_slice));
+        let columns = columns.collect::<Option<_>>();
+        let columns = columns.with_context(|| format!("the draws of {} lack a parameter", overlay.label))?;
+        samples.push(Sample { label: &overlay.label, columns, weights: &[] });
+    }
     Ok(corner(&variables, &samples, &subject.title)?)
 }
 

@@ -411,6 +411,33 @@ impl Store {
             .query_row(sql, [set], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64)))?)
     }
 
+    /// Galaxies of a set that another (if any) has neither an answer nor a reason for, in order.
+    pub fn galaxies_of_set(
+        &self,
+        set: PosteriorSetId,
+        not_in: Option<PosteriorSetId>,
+    ) -> Result<Vec<GalaxyId>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT galaxy_id FROM posterior p WHERE posterior_set_id = ?1 AND NOT EXISTS (SELECT 1 FROM posterior o \
+             WHERE o.posterior_set_id = ?2 AND o.galaxy_id = p.galaxy_id) ORDER BY galaxy_id",
+        )?;
+        let rows = statement.query_map(params![set, not_in], |row| row.get(0))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The newest set that holds draws of a galaxy made by `method`.
+    pub fn set_with_method(
+        &self,
+        galaxy: GalaxyId,
+        method: Method,
+    ) -> Result<Option<PosteriorSet>, StoreError> {
+        let sql = "SELECT posterior_set_id FROM posterior WHERE galaxy_id = ?1 AND method = ?2 \
+                   AND samples IS NOT NULL ORDER BY posterior_set_id DESC LIMIT 1";
+        let found: Option<PosteriorSetId> =
+            self.conn.query_row(sql, params![galaxy, method.as_str()], |row| row.get(0)).optional()?;
+        found.map(|id| self.posterior_set(id)).transpose()
+    }
+
     /// One galaxy's posterior in a set, its samples verified; `None` where the set does not have it (yet).
     pub fn posterior(
         &self,
