@@ -16,7 +16,8 @@ const ROUND: f32 = 12_582_912.0;
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let n = (x * LOG2_E + ROUND) - ROUND;
+    let shifted = x * LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let r = (x - n * LN2_HI) - n * LN2_LO;
     let mut p = 1.987_569_1e-4;
     p = p * r + 1.398_2e-3;
@@ -25,8 +26,9 @@ pub fn exp(x: f32) -> f32 {
     p = p * r + 1.666_666_5e-1;
     p = p * r + 0.5;
     let mantissa = p * r * r + r + 1.0;
-    // n is in -126..=127 after the clamp, so 2^n is a normal number.
-    let scale = f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // n is in -126..=127 after the clamp, so 2^n is a normal number. It is taken from the last bits of
+    // `shifted`: a conversion of n to an integer saturates, which the compiler does number by number.
+    let scale = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     mantissa * scale
 }
 
@@ -81,6 +83,13 @@ mod tests {
             assert!(error < 2e-7, "exp({x}): relative error {error}");
         }
         assert_eq!(exp(0.0), 1.0);
+        // 2^n by conversion to an integer, as it is defined.
+        for x in grid(-100.0, 100.0) {
+            let x = x.clamp(-87.0, 88.0);
+            let shifted = x * LOG2_E + ROUND;
+            let scale = f32::from_bits((((shifted - ROUND) as i32 + 127) << 23) as u32);
+            assert_eq!(f32::from_bits(shifted.to_bits().wrapping_add(127) << 23), scale);
+        }
         assert!(exp(f32::INFINITY).is_finite() && exp(f32::NEG_INFINITY) > 0.0);
     }
 
