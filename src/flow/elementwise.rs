@@ -4,7 +4,9 @@
 
 use multiversion::multiversion;
 
+use super::buffer::Buffer;
 use super::config::Activation;
+use super::kernel::VECTOR;
 use crate::vmath;
 
 /// Hyperbolic tangent, absolute error below 2e-7.
@@ -104,6 +106,39 @@ pub(crate) fn add(out: &mut [f32], other: &[f32]) {
     out.iter_mut().zip(other).for_each(|(o, v)| *o += v);
 }
 
+/// Distance of the rows that [`transpose`] makes of columns of `len` numbers: whole vectors.
+pub(crate) fn row_of_transpose(len: usize) -> usize {
+    len.next_multiple_of(VECTOR)
+}
+
+/// The transpose of `from` `[rows, cols]` in rows [`row_of_transpose`] apart.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
+pub(crate) fn transpose(from: &[f32], rows: usize, cols: usize, out: &mut Buffer) {
+    // A row of a block is a cache line, written whole.
+    const SIDE: usize = 16;
+    let stride = row_of_transpose(rows);
+    out.resize(stride * cols);
+    let (whole_rows, whole_cols) = (rows / SIDE * SIDE, cols / SIDE * SIDE);
+    for row in (0..whole_rows).step_by(SIDE) {
+        for col in (0..whole_cols).step_by(SIDE) {
+            let mut block = [[0.0_f32; SIDE]; SIDE];
+            for (r, block) in block.iter_mut().enumerate() {
+                block.copy_from_slice(&from[(row + r) * cols + col..][..SIDE]);
+            }
+            for c in 0..SIDE {
+                let column: [f32; SIDE] = std::array::from_fn(|r| block[r][c]);
+                out[(col + c) * stride + row..][..SIDE].copy_from_slice(&column);
+            }
+        }
+    }
+    for row in 0..rows {
+        let from_col = if row < whole_rows { whole_cols } else { 0 };
+        for col in from_col..cols {
+            out[col * stride + row] = from[row * cols + col];
+        }
+    }
+}
+
 /// Sum of squares, in f64 over pieces summed in f32.
 #[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx512bw+avx2+fma", "x86_64+avx2+fma"))]
 pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
@@ -159,6 +194,20 @@ mod tests {
         for i in -2000..2000 {
             let x = i as f32 * 0.01;
             assert!((f64::from(tanh(x)) - f64::from(x).tanh()).abs() < 2e-7);
+        }
+    }
+
+    #[test]
+    fn a_transpose_is_one_at_any_shape() {
+        for (rows, cols) in [(1, 1), (8, 16), (11, 48), (50, 23), (256, 32), (3, 7), (0, 4)] {
+            let from: Vec<f32> = (0..rows * cols).map(|i| i as f32).collect();
+            let mut out = Buffer::zeros(5);
+            transpose(&from, rows, cols, &mut out);
+            let stride = row_of_transpose(rows);
+            assert!(out.len() == stride * cols && stride >= rows);
+            for (i, value) in from.iter().enumerate() {
+                assert_eq!(out[i % cols * stride + i / cols], *value);
+            }
         }
     }
 

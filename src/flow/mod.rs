@@ -4,11 +4,13 @@
 //! each layer is autoregressive, its networks conditioned on the features `x`. [`config`] says what
 //! is built, [`train`] fits it, [`checkpoint`] keeps it, [`Conditioned`] draws from it.
 
+mod buffer;
 pub mod checkpoint;
 pub mod config;
 mod elementwise;
 pub mod ensemble;
 mod gemm;
+mod kernel;
 mod layout;
 mod network;
 mod panel;
@@ -194,8 +196,8 @@ pub(crate) fn check_table(
     }
 }
 
-/// `out = a b` for square row-major matrices of side `n`, by the product that training uses: a
-/// yardstick for benchmarks.
+/// `out = a b` for square row-major matrices of side `n`, a multiple of 16, by the product that training
+/// uses: a yardstick for benchmarks.
 pub fn matrix_product(out: &mut [f32], a: &[f32], b: &[f32], n: usize) {
     gemm::product(out, gemm::View::new(a, n, n), gemm::View::new(b, n, n), false);
 }

@@ -1,146 +1,64 @@
-//! The draws' matrix product: a narrow panel of weights times a tile of columns held in registers.
+//! The draws' matrix product: weights packed once, times a tile of columns.
 //!
-//! Every output is one chain of fused multiply-adds in the order of the inputs, whatever the vector
-//! width, so draws have the same bits on every machine; `gemm` promises nothing of the kind.
+//! Every output is one chain of fused multiply-adds in the order of the inputs, so draws have the same
+//! bits on every machine.
+
+use super::kernel::{COLS, Tile, pieces, widest};
 
 /// Columns (draws) handled together.
-pub(crate) const TILE: usize = 64;
-/// Rows (units) handled together.
-pub(crate) const ROWS: usize = 4;
+pub(crate) const TILE: usize = COLS;
 
-/// Weights of consecutive units packed for [`Panel::multiply`]: `[row / ROWS, input, row % ROWS]`.
+/// Weights of consecutive units packed for [`Panel::multiply`], in pieces of rows, each `[input, row]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Panel {
     packed: Vec<f32>,
+    rows: usize,
     inputs: usize,
-    pieces: usize,
 }
 
 impl Panel {
-    /// `weights` `[rows, inputs]`, row-major; rows are padded with zeros to a multiple of [`ROWS`].
+    /// `weights` `[rows, inputs]`, row-major.
     pub fn new(weights: &[f32], rows: usize, inputs: usize) -> Self {
-        let pieces = rows.div_ceil(ROWS);
-        let mut packed = vec![0.0; pieces * inputs * ROWS];
-        for row in 0..rows {
+        let mut packed = Vec::with_capacity(rows * inputs);
+        let mut row = 0;
+        for n in pieces(rows) {
             for input in 0..inputs {
-                packed[((row / ROWS) * inputs + input) * ROWS + row % ROWS] = weights[row * inputs + input];
+                packed.extend((row..row + n).map(|row| weights[row * inputs + input]));
             }
+            row += n;
         }
-        Self { packed, inputs, pieces }
+        Self { packed, rows, inputs }
     }
 
-    /// `out += W x` for `x` `[inputs, TILE]` and `out` `[padded rows, TILE]`.
+    /// `out += W x` for `x` `[inputs, TILE]` and `out` `[rows, TILE]`.
     pub fn multiply(&self, x: &[f32], out: &mut [f32]) {
-        if self.inputs == 0 {
-            return;
-        }
-        let x = &x[..self.inputs * TILE];
-        let out = &mut out[..self.pieces * ROWS * TILE];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                for (w, out) in self.pieces().zip(out.chunks_exact_mut(ROWS * TILE)) {
-                    // SAFETY: the processor has AVX-512.
-                    unsafe { piece_avx512(w, x, out) };
-                }
-                return;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                for (w, out) in self.pieces().zip(out.chunks_exact_mut(ROWS * TILE)) {
-                    // SAFETY: the processor has AVX2 and FMA.
-                    unsafe { piece_avx2(w, x, out) };
-                }
-                return;
-            }
-        }
-        for (w, out) in self.pieces().zip(out.chunks_exact_mut(ROWS * TILE)) {
-            piece_portable(w, x, out);
-        }
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &[f32]> {
-        self.packed.chunks_exact(self.inputs * ROWS)
-    }
-}
-
-fn piece_portable(w: &[f32], x: &[f32], out: &mut [f32]) {
-    for (w, x) in w.chunks_exact(ROWS).zip(x.chunks_exact(TILE)) {
-        for (w, out) in w.iter().zip(out.chunks_exact_mut(TILE)) {
-            for (x, out) in x.iter().zip(out) {
-                *out = w.mul_add(*x, *out);
-            }
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn piece_avx512(w: &[f32], x: &[f32], out: &mut [f32]) {
-    use std::arch::x86_64::*;
-    const LANES: usize = 16;
-    assert_eq!(out.len(), ROWS * TILE);
-    let mut sums = [[_mm512_setzero_ps(); TILE / LANES]; ROWS];
-    for (r, row) in sums.iter_mut().enumerate() {
-        for (c, sum) in row.iter_mut().enumerate() {
-            // SAFETY: `out` holds ROWS * TILE numbers.
-            *sum = unsafe { _mm512_loadu_ps(out.as_ptr().add(r * TILE + c * LANES)) };
-        }
-    }
-    for (w, x) in w.chunks_exact(ROWS).zip(x.chunks_exact(TILE)) {
-        let mut columns = [_mm512_setzero_ps(); TILE / LANES];
-        for (c, column) in columns.iter_mut().enumerate() {
-            // SAFETY: `x` is a chunk of TILE numbers.
-            *column = unsafe { _mm512_loadu_ps(x.as_ptr().add(c * LANES)) };
-        }
-        for (row, w) in sums.iter_mut().zip(w) {
-            let w = _mm512_set1_ps(*w);
-            for (sum, column) in row.iter_mut().zip(columns) {
-                *sum = _mm512_fmadd_ps(w, column, *sum);
-            }
-        }
-    }
-    for (r, row) in sums.iter().enumerate() {
-        for (c, sum) in row.iter().enumerate() {
-            // SAFETY: as for the loads.
-            unsafe { _mm512_storeu_ps(out.as_mut_ptr().add(r * TILE + c * LANES), *sum) };
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn piece_avx2(w: &[f32], x: &[f32], out: &mut [f32]) {
-    use std::arch::x86_64::*;
-    const LANES: usize = 8;
-    const PAIR: usize = 2;
-    assert_eq!(out.len(), ROWS * TILE);
-    assert!(x.len() / TILE >= w.len() / ROWS);
-    for from in (0..TILE).step_by(PAIR * LANES) {
-        let mut sums = [[_mm256_setzero_ps(); PAIR]; ROWS];
-        for (r, row) in sums.iter_mut().enumerate() {
-            for (c, sum) in row.iter_mut().enumerate() {
-                // SAFETY: `out` holds ROWS * TILE numbers and `from` stays PAIR * LANES below TILE.
-                *sum = unsafe { _mm256_loadu_ps(out.as_ptr().add(r * TILE + from + c * LANES)) };
-            }
-        }
-        for (k, w) in w.chunks_exact(ROWS).enumerate() {
-            let mut columns = [_mm256_setzero_ps(); PAIR];
-            for (c, column) in columns.iter_mut().enumerate() {
-                // SAFETY: `x` holds a row of TILE numbers per input (checked above).
-                *column = unsafe { _mm256_loadu_ps(x.as_ptr().add(k * TILE + from + c * LANES)) };
-            }
-            for (row, w) in sums.iter_mut().zip(w) {
-                let w = _mm256_set1_ps(*w);
-                for (sum, column) in row.iter_mut().zip(columns) {
-                    *sum = _mm256_fmadd_ps(w, column, *sum);
-                }
-            }
-        }
-        for (r, row) in sums.iter().enumerate() {
-            for (c, sum) in row.iter().enumerate() {
-                // SAFETY: as for the loads.
-                unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(r * TILE + from + c * LANES), *sum) };
-            }
+        assert!(x.len() >= self.inputs * TILE && out.len() >= self.rows * TILE);
+        let kernel = widest();
+        let (mut row, mut packed) = (0, self.packed.as_ptr());
+        for rows in pieces(self.rows) {
+            let weights = rows * self.inputs;
+            let next = packed.wrapping_add(weights);
+            let tile = Tile {
+                rows,
+                cols: TILE,
+                inner: self.inputs,
+                a: packed,
+                a_row: 1,
+                a_step: rows,
+                b: x.as_ptr(),
+                b_step: TILE,
+                // SAFETY: `row` is at most the number of rows, for which `out` has room.
+                out: unsafe { out.as_mut_ptr().add(row * TILE) },
+                out_row: TILE,
+                accumulate: true,
+                // Weights are many more than the caches hold; the next piece's come while this one is multiplied.
+                ahead: next,
+                ahead_step: size_of::<f32>() * rows,
+            };
+            // SAFETY: `packed` has `weights` numbers from here on, `x` and `out` hold the inputs and rows
+            // (checked above), and `out` is borrowed mutably.
+            unsafe { kernel(&tile) };
+            (row, packed) = (row + rows, next);
         }
     }
 }
@@ -177,33 +95,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_vector_width_gives_the_same_bits() {
-        let (rows, inputs) = (7, 13);
-        let weights: Vec<f32> = (0..rows * inputs).map(|i| (i as f32 * 0.37).sin()).collect();
-        let x: Vec<f32> = (0..inputs * TILE).map(|i| (i as f32 * 0.11).cos()).collect();
-        let panel = Panel::new(&weights, rows, inputs);
-        let mut out = vec![0.5; 8 * TILE];
-        panel.multiply(&x, &mut out);
-        let mut portable = vec![0.5; 8 * TILE];
-        for (w, out) in panel.pieces().zip(portable.chunks_exact_mut(ROWS * TILE)) {
-            piece_portable(w, &x, out);
-        }
-        assert_eq!(out, portable);
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            let mut narrow = vec![0.5; 8 * TILE];
-            for (w, out) in panel.pieces().zip(narrow.chunks_exact_mut(ROWS * TILE)) {
-                // SAFETY: the processor has AVX2 and FMA.
-                unsafe { piece_avx2(w, &x, out) };
-            }
-            assert_eq!(out, narrow);
-        }
-        for row in 0..rows {
-            for column in 0..TILE {
-                let truth: f64 = (0..inputs)
-                    .map(|i| f64::from(weights[row * inputs + i]) * f64::from(x[i * TILE + column]))
-                    .sum();
-                assert!((f64::from(out[row * TILE + column]) - 0.5 - truth).abs() < 1e-5);
+    fn an_output_is_one_chain_in_the_order_of_the_inputs() {
+        for (rows, inputs) in [(1, 3), (2, 200), (5, 13), (7, 0), (12, 40), (13, 161), (50, 330)] {
+            let weights: Vec<f32> = (0..rows * inputs).map(|i| (i as f32 * 0.37).sin()).collect();
+            let x: Vec<f32> = (0..inputs * TILE).map(|i| (i as f32 * 0.11).cos()).collect();
+            let mut out = vec![0.5; rows * TILE];
+            Panel::new(&weights, rows, inputs).multiply(&x, &mut out);
+            for row in 0..rows {
+                for column in 0..TILE {
+                    let chain = (0..inputs)
+                        .fold(0.5_f32, |sum, i| weights[row * inputs + i].mul_add(x[i * TILE + column], sum));
+                    assert_eq!(out[row * TILE + column], chain, "{rows} rows, {inputs} inputs");
+                }
             }
         }
     }

@@ -6,11 +6,12 @@
 use ndarray::{Array1, Array2, ArrayView2};
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::config::FlowConfig;
 use super::elementwise::activate;
 use super::layout::{Block, Group, Mat, Residual};
 use super::network::{Network, base_ln_prob};
-use super::panel::{Panel, ROWS, TILE, dot};
+use super::panel::{Panel, TILE, dot};
 use super::scaling::Scaling;
 use super::transform::{self, Scratch};
 use super::{FlowError, check_table};
@@ -145,14 +146,14 @@ impl Sampler {
 
 /// Buffers for one tile of draws.
 struct Tile {
-    normals: Vec<f32>,
+    normals: Buffer,
     /// Coordinates, and a layer's input by position, `[n_param, TILE]`.
-    z: Vec<f32>,
-    y: Vec<f32>,
-    hidden: Vec<Vec<f32>>,
-    params: Vec<f32>,
-    ln_det: Vec<f32>,
-    ln_prob: Vec<f32>,
+    z: Buffer,
+    y: Buffer,
+    hidden: Vec<Buffer>,
+    params: Buffer,
+    ln_det: Buffer,
+    ln_prob: Buffer,
     scratch: Scratch,
 }
 
@@ -160,14 +161,13 @@ impl Tile {
     fn new(config: &FlowConfig) -> Self {
         let d = config.n_param;
         Self {
-            normals: vec![0.0; d * TILE],
-            z: vec![0.0; d * TILE],
-            y: vec![0.0; d * TILE],
-            // A panel pads its rows, over the units that come after it or past the end.
-            hidden: config.hidden.iter().map(|width| vec![0.0; (width + ROWS) * TILE]).collect(),
-            params: vec![0.0; (config.outputs_per_param() + ROWS) * TILE],
-            ln_det: vec![0.0; TILE],
-            ln_prob: vec![0.0; TILE],
+            normals: Buffer::zeros(d * TILE),
+            z: Buffer::zeros(d * TILE),
+            y: Buffer::zeros(d * TILE),
+            hidden: config.hidden.iter().map(|width| Buffer::zeros(width * TILE)).collect(),
+            params: Buffer::zeros(config.outputs_per_param() * TILE),
+            ln_det: Buffer::zeros(TILE),
+            ln_prob: Buffer::zeros(TILE),
             scratch: Scratch::default(),
         }
     }
@@ -199,8 +199,16 @@ impl<'a> Conditioned<'a> {
 
     /// `n` draws `[n, n_param]` and their `ln q` `[n]`.
     pub fn sample_with_ln_prob(&self, n: usize, seed: u64, stream: u64) -> (Array2<f32>, Array1<f32>) {
+        self.draw_from(Streams::new(seed, "posterior draws").child(stream), n)
+    }
+
+    pub(crate) fn n_param(&self) -> usize {
+        self.sampler.config.n_param
+    }
+
+    /// [`Self::sample_with_ln_prob`] with numbers of `streams`, one stream per tile of draws.
+    pub(crate) fn draw_from(&self, streams: Streams, n: usize) -> (Array2<f32>, Array1<f32>) {
         let d = self.sampler.config.n_param;
-        let streams = Streams::new(seed, "posterior draws").child(stream);
         let mut draws = Array2::zeros((n, d));
         let mut ln_prob = Array1::zeros(n);
         let task = TILES_PER_TASK * TILE;
@@ -237,7 +245,7 @@ impl<'a> Conditioned<'a> {
                     }
                 }
                 self.score(tile);
-                out.iter_mut().zip(&tile.ln_prob).for_each(|(out, value)| *out = value - volume);
+                out.iter_mut().zip(tile.ln_prob.iter()).for_each(|(out, value)| *out = value - volume);
             },
         );
         Ok(Array1::from_vec(out))
@@ -286,7 +294,7 @@ impl<'a> Conditioned<'a> {
                     .copy_from_slice(&tile.y[position * TILE..(position + 1) * TILE]);
             }
         }
-        tile.ln_prob.iter_mut().zip(&tile.ln_det).for_each(|(p, l)| *p += l);
+        tile.ln_prob.iter_mut().zip(tile.ln_det.iter()).for_each(|(p, l)| *p += l);
     }
 
     /// `ln q` of the coordinates in `tile.z`, which are overwritten.
@@ -357,6 +365,6 @@ impl<'a> Conditioned<'a> {
             }
         }
         let volume = self.scaling.ln_volume();
-        ln_prob.iter_mut().zip(&tile.ln_prob).for_each(|(out, value)| *out = value - volume);
+        ln_prob.iter_mut().zip(tile.ln_prob.iter()).for_each(|(out, value)| *out = value - volume);
     }
 }

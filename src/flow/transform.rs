@@ -9,6 +9,7 @@
 
 use multiversion::multiversion;
 
+use super::buffer::Buffer;
 use super::config::Transform;
 use crate::vmath;
 
@@ -25,7 +26,7 @@ const MIN_SCALE: f32 = 1e-3;
 /// Working rows for one coordinate.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    rows: Vec<f32>,
+    rows: Buffer,
 }
 
 const SCRATCH_ROWS: usize = 9;
@@ -33,7 +34,7 @@ const SCRATCH_ROWS: usize = 9;
 impl Scratch {
     fn rows(&mut self, n: usize) -> [&mut [f32]; SCRATCH_ROWS] {
         if self.rows.len() < SCRATCH_ROWS * n {
-            self.rows.resize(SCRATCH_ROWS * n, 0.0);
+            self.rows.resize(SCRATCH_ROWS * n);
         }
         let mut rest = &mut self.rows[..SCRATCH_ROWS * n];
         std::array::from_fn(|_| {
