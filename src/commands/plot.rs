@@ -58,11 +58,21 @@ pub struct CornerArgs {
     overlay: Vec<String>,
 }
 
+/// What was spent on a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Spent {
+    Examples,
+    Seconds,
+}
+
 #[derive(Debug, clap::Args)]
 pub struct TrainingArgs {
     /// Checkpoints, by name in the catalog, `sdss-ugriz` (shipped) or file
     #[arg(default_value = SHIPPED_NAME)]
     checkpoints: Vec<String>,
+    /// What the figure runs along
+    #[arg(long, value_enum, default_value_t = Spent::Examples)]
+    along: Spent,
     /// Figure to write, .png or .svg
     #[arg(short, long, default_value = "training.png")]
     out: PathBuf,
@@ -407,21 +417,33 @@ fn training_figure(context: &Context, args: &TrainingArgs) -> anyhow::Result<Can
             }
             None => bail!("no checkpoint `{name}` in the catalog, nor a file of that name"),
         };
-        let history = npe.card().training["history"].as_array().cloned().unwrap_or_default();
-        let column = |key: &str| -> Vec<f64> {
-            history.iter().map(|record| record[key].as_f64().unwrap_or(f64::NAN)).collect()
-        };
-        let examples_m = column("examples").iter().map(|n| n / 1e6).collect();
-        curves.push((name, examples_m, column("train_ln_prob"), column("validation_ln_prob")));
+        let how = &npe.card().training;
+        match how["members"].as_array() {
+            None => curves.push((name.clone(), how.clone())),
+            Some(members) => {
+                let numbered = members.iter().enumerate();
+                curves.extend(numbered.map(|(m, member)| (format!("{name}.{}", m + 1), member.clone())));
+            }
+        }
     }
+    let (key, unit, label) = match args.along {
+        Spent::Examples => ("examples", 1e6, "examples seen  [millions]"),
+        Spent::Seconds => ("seconds", 60.0, "time  [minutes]"),
+    };
     let curves: Vec<TrainingCurve> = curves
-        .into_iter()
-        .map(|(label, examples_m, train_ln_prob, valid_ln_prob)| TrainingCurve {
-            label,
-            examples_m,
-            train_ln_prob,
-            valid_ln_prob,
+        .iter()
+        .map(|(label, training)| {
+            let history = training["history"].as_array().map_or(&[][..], Vec::as_slice);
+            let column = |key: &str| -> Vec<f64> {
+                history.iter().map(|record| record[key].as_f64().unwrap_or(f64::NAN)).collect()
+            };
+            TrainingCurve {
+                label,
+                spent: column(key).iter().map(|value| value / unit).collect(),
+                train_ln_prob: column("train_ln_prob"),
+                valid_ln_prob: column("validation_ln_prob"),
+            }
         })
         .collect();
-    Ok(training(&curves, &args.checkpoints.join(", "))?)
+    Ok(training(&curves, label, &args.checkpoints.join(", "))?)
 }

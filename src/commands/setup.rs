@@ -246,18 +246,25 @@ pub fn register_checkpoint(
     let band_set = register_bands(store, run, filters)?;
     let flow = npe.flow();
     let card = npe.card();
-    let config = json!({
+    let (architecture, members) = match flow.members().len() {
+        1 => (flow.config().name().to_owned(), None),
+        n => (format!("ensemble of {n} {}", flow.config().name()), Some(flow.weights())),
+    };
+    let mut config = json!({
         "flow": flow.config(),
         "features": card.features,
         "support": { "zred": card.support.zred, "colors": card.support.colors },
         "training": card.training,
     });
+    if let Some(weights) = members {
+        config["weights_of_members"] = json!(weights);
+    }
     Ok(store.put_checkpoint(
         run,
         &CheckpointSpec {
             name: with.name,
             kind: CheckpointKind::Npe,
-            architecture: flow.config().name(),
+            architecture: &architecture,
             config: &config,
             training: with.training,
             sed_model: with.sed_model,

@@ -1,33 +1,36 @@
-//! `sedflow train`: a flow on a stored training set or on simulations made as it goes.
+//! `sedflow train`: a flow, or an ensemble, on a stored training set or on simulations made as it goes.
+
+mod keep;
+mod result;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use ndarray::Array2;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::listen::Terminal;
 use super::simulate::{SimulateArgs, Sources, read_chunk};
 use super::{Context, Outcome, resolve, setup};
 use crate::features::FeatureSpec;
-use crate::flow::train::{Batch, BatchSource, Data, EpochRecord, Limit, Stop, TrainConfig, Trainer};
-use crate::flow::{Conditioner, FlowConfig};
-use crate::infer::{GridCard, ModelCard, Npe, Support};
+use crate::flow::search::{SearchConfig, SearchResult, Space, search};
+use crate::flow::train::{Batch, BatchSource, Data, Limit, Named, Stop, TrainConfig};
+use crate::flow::{Conditioner, FlowConfig, Transform};
+use crate::infer::Support;
 use crate::progress::{Event, Progress};
 use crate::sed::PhotTable;
 use crate::simulate::{Recipe, Rows, Simulator, table_options};
-use crate::store::{Epoch, RunId, RunSpec, RunState, Store, TrainingId, TrainingSet, TrainingSpec};
+use crate::store::{RunId, RunSpec, RunState, Store, TrainingSet};
+use keep::{Catalog, Part, SAVE_EVERY};
+use result::{Trained, register};
 
 /// Simulations held out of a stream to choose the best weights and fix the scaling.
 const HELD_OUT: usize = 20_000;
 /// Rows of the stream from here on are never trained on.
 const HELD_OUT_FROM: u64 = 1 << 40;
-/// A killed training loses at most this much.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
 pub struct TrainArgs {
@@ -44,8 +47,15 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", conflicts_with = "budget")]
     steps: Option<u64>,
     /// Go on with a training that had ended, to a longer budget
-    #[arg(long)]
+    #[arg(long, conflicts_with = "search")]
     resume: bool,
+    /// Try K settings first: of each rung of short trainings the best third goes on to trainings
+    /// three times as long, until the winner trains for the whole budget. Options given hold for all
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    search: Option<u16>,
+    /// Train an ensemble of M flows that differ in their seed, one per thread
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    members: u16,
     /// Architecture: nsf (autoregressive affine and spline layers) or maf (the paper's)
     #[arg(long, default_value = "nsf")]
     flow: String,
@@ -119,9 +129,9 @@ impl FromStr for Budget {
 }
 
 /// Simulations as training data: batch `i` is rows `i n .. (i + 1) n`.
-struct Stream<'a> {
-    simulator: Simulator<'a, PhotTable>,
-    features: &'a FeatureSpec,
+pub struct Stream<'a> {
+    pub simulator: Simulator<'a, PhotTable>,
+    pub features: &'a FeatureSpec,
 }
 
 impl BatchSource for Stream<'_> {
@@ -132,28 +142,6 @@ impl BatchSource for Stream<'_> {
     }
 }
 
-/// Passes events on, and asks the work to stop when a slice of time is over or the user wants it.
-struct Slice<'a> {
-    inner: &'a dyn Progress,
-    until: Instant,
-    first: &'a AtomicBool,
-}
-
-impl Progress for Slice<'_> {
-    fn report(&self, event: Event) {
-        match event {
-            Event::Started { .. } if !self.first.swap(false, Ordering::Relaxed) => {}
-            Event::Finished => {}
-            Event::Note(_) if !self.first.load(Ordering::Relaxed) && Instant::now() > self.until => {}
-            event => self.inner.report(event),
-        }
-    }
-
-    fn cancelled(&self) -> bool {
-        self.inner.cancelled() || Instant::now() >= self.until
-    }
-}
-
 pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
     let terminal = Terminal::new(context.quiet);
     let mut store = Store::open_or_create(&context.catalog)?;
@@ -161,6 +149,7 @@ pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
         "name": args.name, "set": args.set, "budget_s": args.budget.0.as_secs_f64(), "steps": args.steps,
         "flow": args.flow, "layers": args.layers, "hidden": args.hidden, "width": args.width,
         "blocks": args.blocks, "batch": args.batch, "lr": args.lr, "seed": args.seed, "prior": args.prior,
+        "search": args.search, "members": args.members,
         "noise": args.noise, "bands": args.bands, "grid": args.grid, "missing": args.missing,
         "birth_cloud_age_gyr": args.birth_cloud_age,
     });
@@ -217,6 +206,9 @@ fn train(
     args: &TrainArgs,
     progress: &dyn Progress,
 ) -> anyhow::Result<RunState> {
+    // What is typed wrong is said before anything is tabulated: the sizes are not known yet.
+    flow_config(args, 2, 2)?;
+    let train = train_config(args)?;
     let (set, sources) = match &args.set {
         Some(name) => {
             let set = store.find_training_set(name)?;
@@ -235,22 +227,6 @@ fn train(
     };
     let features = FeatureSpec::for_noise(&sources.noise, sources.recipe.missing > 0.0)?;
     let flow = flow_config(args, sources.prior.n_free(), features.len())?;
-    let mut train = TrainConfig { seed: args.seed, ..TrainConfig::default() };
-    train.batch = args.batch.unwrap_or(train.batch);
-    train.optimizer.lr = args.lr.unwrap_or(train.optimizer.lr);
-    train.limit = match args.steps {
-        Some(steps) => Limit { steps: Some(steps), ..Limit::default() },
-        None => Limit { seconds: Some(args.budget.0.as_secs_f64()), ..Limit::default() },
-    };
-    // The limit may grow, so it is not part of what the training is.
-    let mut identity = serde_json::to_value(&train)?;
-    identity["limit"] = Value::Null;
-    let identity = json!({ "flow": flow, "train": identity, "features": features });
-    let training = store.begin_training(
-        run,
-        &TrainingSpec { name: Some(&args.name), training_set: set.id, search: None, config: &identity },
-    )?;
-
     let stored = if set.stored { Some(load_set(store, &set, &features, progress)?) } else { None };
     let stream = Stream { simulator: sources.simulator(args.seed)?, features: &features };
     let held_out = match &stored {
@@ -267,86 +243,147 @@ fn train(
     let support_x = stored.as_ref().map_or(held_out.x.view(), |(_, x, _)| x.view());
     let support = Support::of(&features, support_x, sources.prior.zred_support())?;
 
-    let mut trainer = match store.training_state(training)? {
-        Some((_, state)) => {
-            let mut trainer = Trainer::from_bytes(&state)?;
-            let before = trainer.config().limit;
-            if !args.resume && before != train.limit {
-                bail!(
-                    "a training `{}` with these settings has {} steps already: --resume goes on to the new \
-                     budget, another --seed trains afresh",
-                    args.name,
-                    trainer.steps()
-                );
-            }
-            trainer.set_limit(train.limit);
-            progress.report(Event::Note(format!("going on after {} steps", trainer.steps())));
-            trainer
+    let mut catalog = Catalog::new(store, run, set.id, &args.name, &features);
+    let found = match args.search {
+        None => None,
+        Some(trials) => {
+            let config = SearchConfig {
+                seed: args.seed,
+                trials: usize::from(trials),
+                space: space(args, &flow),
+                flow: flow.clone(),
+                train: train.clone(),
+            };
+            let Some(found) = search(&config, &data, &mut catalog, SAVE_EVERY, progress)? else {
+                return Ok(stopped(progress));
+            };
+            progress.report(Event::Note(table(&found)));
+            Some(found)
         }
-        None => Trainer::new(flow, train.clone(), &data)?,
     };
-    let stop = run_saving(store, training, &mut trainer, &data, progress)?;
-    if stop == Stop::Cancelled {
-        progress.report(Event::Note("stopped; the same command goes on from here".into()));
-        return Ok(RunState::Interrupted);
+    let (flow, train) = match &found {
+        None => (flow, train),
+        Some(found) => {
+            let best = &found.trials[found.best];
+            (best.flow.clone(), best.train.clone())
+        }
+    };
+    let mut ids = Vec::new();
+    let mut trainings = Vec::new();
+    for member in 0..args.members {
+        let part = match (&found, args.members) {
+            (None, 1) => Part::Alone,
+            (Some(found), 1) => Part::Of(u32::try_from(found.best)?),
+            _ => Part::Of(u32::from(member)),
+        };
+        let train = TrainConfig { seed: train.seed.wrapping_add(u64::from(member)), ..train.clone() };
+        let (id, trainer) = catalog.trainer(part, &flow, &train, &data, (args.resume, progress))?;
+        ids.push(id);
+        trainings.push(Named { name: format!("member {}", member + 1), trainer });
     }
-    let history = trainer.history();
-    let card = ModelCard {
-        version: ModelCard::VERSION,
-        prior: sources.prior.spec().clone(),
-        features: features.clone(),
-        noise: sources.noise.clone(),
+    let ended = match &mut trainings[..] {
+        [only] => catalog.run_one(ids[0], &mut only.trainer, &data, progress)? != Stop::Cancelled,
+        _ => catalog.run_several(&ids, &mut trainings, &data, progress)?,
+    };
+    if !ended {
+        return Ok(stopped(progress));
+    }
+    let trained = Trained {
+        trainers: trainings.into_iter().map(|training| training.trainer).collect(),
+        ids,
+        search: found,
+        held_out: (!set.stored).then_some(&held_out),
+        set: &set,
+        sources: &sources,
+        features: &features,
         support,
-        sed_model: sources.model.hash(),
-        ssp_grid: Some(GridCard::of(sources.model.grid())),
-        birth_cloud_age_gyr: sources.model.birth_cloud_age_gyr(),
-        filters: sources.filters.iter().map(|filter| filter.hash()).collect(),
-        training: json!({
-            "program_version": crate::store::PROGRAM_VERSION,
-            "training_set": set.hash,
-            "streamed": !set.stored,
-            "config": trainer.config(),
-            "steps": trainer.steps(),
-            "examples": history.last().map(|last| last.examples),
-            "seconds": history.last().map(|last| last.seconds),
-            "validation_ln_prob": trainer.best_ln_prob(),
-            "history": history,
-        }),
     };
-    let npe = Npe::new(trainer.flow(Default::default())?, card)?;
-    let bytes = npe.to_bytes()?;
-    let sed_model = setup::register_model(store, run, &sources.model)?;
-    let prior = setup::register_prior(store, run, &args.prior, &sources.prior)?;
-    let noise_model = store.put_noise_model(run, &sources.noise)?;
-    let name = free_name(store, &args.name, &bytes)?;
-    let with =
-        setup::Registered { name: Some(&name), sed_model, prior, noise_model, training: Some(training) };
-    setup::register_checkpoint(store, run, &npe, &bytes, with, &sources.filters)?;
-    if let Some(path) = &args.out {
-        std::fs::write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    progress.report(Event::Note(format!(
-        "checkpoint {name}: {} weights, {} steps, held-out ln q {:.3}",
-        npe.flow().n_weights(),
-        trainer.steps(),
-        trainer.best_ln_prob().unwrap_or(f64::NAN)
-    )));
+    let name = register(store, run, args, trained, progress)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name}")?;
     Ok(RunState::Done)
 }
 
-/// The name that the same checkpoint has already; else the name asked for, with a number behind it where an
-/// earlier checkpoint has it.
-fn free_name(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
-    let hash = crate::hash::ContentHash::of_bytes(bytes);
-    let known = store.checkpoints()?;
-    if let Some(name) = known.iter().find(|c| c.hash == hash).and_then(|c| c.name.clone()) {
-        return Ok(name);
+fn stopped(progress: &dyn Progress) -> RunState {
+    progress.report(Event::Note("stopped; the same command goes on from here".into()));
+    RunState::Interrupted
+}
+
+/// What a search varies: all that no option fixes.
+fn space(args: &TrainArgs, flow: &FlowConfig) -> Space {
+    let free = |given: bool, choices: &[usize]| if given { vec![] } else { choices.to_vec() };
+    let hidden = |widths: &[usize]| match args.hidden {
+        Some(_) => vec![],
+        None => widths.iter().map(|&width| vec![width; flow.hidden.len()]).collect(),
+    };
+    let batch = free(args.batch.is_some(), &[500, 1000, 2000]);
+    let lr = |low, high| if args.lr.is_some() { None } else { Some((low, high)) };
+    match flow.transform {
+        Transform::Affine => Space {
+            lr: lr(2e-4, 2e-3),
+            batch,
+            layers: free(args.layers.is_some(), &[5, 10, 15]),
+            hidden: hidden(&[128, 256, 500]),
+            ..Space::default()
+        },
+        Transform::AffineSpline { .. } => Space {
+            lr: lr(7e-4, 5e-3),
+            batch,
+            layers: free(args.layers.is_some(), &[2, 3, 4]),
+            hidden: hidden(&[48, 64, 96]),
+            width: free(args.width.is_some(), &[256, 384, 512]),
+            blocks: free(args.blocks.is_some(), &[2, 3, 4]),
+            bins: vec![8, 12],
+        },
     }
-    let taken: Vec<String> = known.into_iter().filter_map(|c| c.name).collect();
-    let candidates = std::iter::once(name.to_owned()).chain((2..).map(|i| format!("{name}-{i}")));
-    Ok(candidates.into_iter().find(|name| !taken.contains(name)).unwrap_or_else(|| name.to_owned()))
+}
+
+/// The trials of a search for people, best first.
+fn table(found: &SearchResult) -> String {
+    let mut trials: Vec<_> = found.trials.iter().collect();
+    let score = |trial: &crate::flow::search::Trial| {
+        let last = trial.rungs.last().and_then(|record| record.best_ln_prob);
+        (trial.rungs.len(), last.unwrap_or(f64::NEG_INFINITY))
+    };
+    trials.sort_by(|a, b| score(b).0.cmp(&score(a).0).then(score(b).1.total_cmp(&score(a).1)));
+    let mut text = String::from("trial  rungs  held-out ln q  settings");
+    for trial in trials {
+        let last = trial.rungs.last();
+        let result = match last.map(|record| (record.best_ln_prob, &record.failure)) {
+            Some((Some(ln_q), _)) => format!("{ln_q:>13.3}"),
+            Some((None, Some(_))) => format!("{:>13}", "failed"),
+            _ => format!("{:>13}", "-"),
+        };
+        let widths: Vec<String> = trial.flow.hidden.iter().map(usize::to_string).collect();
+        text += &format!(
+            "\n{:>5}  {:>5}  {result}  lr {:.1e}, batch {}, {} layers of {}",
+            trial.index,
+            trial.rungs.len(),
+            trial.train.optimizer.lr,
+            trial.train.batch,
+            trial.flow.layers,
+            widths.join("+")
+        );
+        if let Conditioner::Residual { width, blocks } = trial.flow.conditioner {
+            text += &format!(", conditioner {width} x {blocks}");
+        }
+        if let Transform::AffineSpline { bins, .. } = trial.flow.transform {
+            text += &format!(", {bins} bins");
+        }
+    }
+    text
+}
+
+fn train_config(args: &TrainArgs) -> anyhow::Result<TrainConfig> {
+    let mut train = TrainConfig { seed: args.seed, ..TrainConfig::default() };
+    train.batch = args.batch.unwrap_or(train.batch);
+    train.optimizer.lr = args.lr.unwrap_or(train.optimizer.lr);
+    train.limit = match args.steps {
+        Some(steps) => Limit { steps: Some(steps), ..Limit::default() },
+        None => Limit { seconds: Some(args.budget.0.as_secs_f64()), ..Limit::default() },
+    };
+    train.check()?;
+    Ok(train)
 }
 
 fn flow_config(args: &TrainArgs, n_param: usize, n_feature: usize) -> anyhow::Result<FlowConfig> {
@@ -368,6 +405,7 @@ fn flow_config(args: &TrainArgs, n_param: usize, n_feature: usize) -> anyhow::Re
         }
         Conditioner::Linear => {}
     }
+    flow.check()?;
     Ok(flow)
 }
 
@@ -389,43 +427,6 @@ fn load_set(
     progress.report(Event::Finished);
     let x = rows.features(features)?;
     Ok((rows.latent_table(), x, rows.len()))
-}
-
-/// Trains in slices, and saves state and history after each.
-fn run_saving(
-    store: &mut Store,
-    training: TrainingId,
-    trainer: &mut Trainer,
-    data: &Data,
-    progress: &dyn Progress,
-) -> anyhow::Result<Stop> {
-    let first = AtomicBool::new(true);
-    let mut saved = trainer.history().len();
-    loop {
-        let slice = Slice { inner: progress, until: Instant::now() + SAVE_EVERY, first: &first };
-        let stop = trainer.run(data, &slice)?;
-        let epochs: Vec<Epoch> = trainer.history()[saved..].iter().map(epoch).collect();
-        saved = trainer.history().len();
-        let last = trainer.history().last().map_or(0, |record| record.epoch);
-        store.put_epochs(training, &epochs, Some((last, &trainer.to_bytes()?)))?;
-        if stop != Stop::Cancelled || progress.cancelled() {
-            progress.report(Event::Finished);
-            return Ok(stop);
-        }
-    }
-}
-
-fn epoch(record: &EpochRecord) -> Epoch {
-    Epoch {
-        epoch: record.epoch,
-        n_examples: record.examples,
-        train_ln_prob: Some(record.train_ln_prob),
-        valid_ln_prob: Some(record.validation_ln_prob),
-        learning_rate: record.lr,
-        elapsed_s: record.seconds,
-        examples_per_s: (record.seconds > 0.0).then(|| record.examples as f64 / record.seconds),
-        note: None,
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
+use super::ensemble::Ensemble;
 use super::layout::Layout;
 use super::{ConditionalFlow, FlowConfig, FlowError, FlowInfo, Scaling};
 use crate::hash::ContentHash;
@@ -16,6 +17,7 @@ use crate::hash::ContentHash;
 /// The version this program writes, and the newest it reads.
 pub const VERSION: u32 = 1;
 const FORMAT: &str = "sedflow flow";
+const ENSEMBLE_FORMAT: &str = "sedflow ensemble";
 /// The one metadata entry of the safetensors header.
 const KEY: &str = "sedflow";
 
@@ -94,6 +96,13 @@ pub(crate) fn write(format: &str, header: Value, tensors: &[Tensor]) -> Result<V
 
 /// The header and tensors of a file that [`write`] made for `format`.
 pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, Tensors), CheckpointError> {
+    let (_, header, tensors) = read_any(&[format], bytes)?;
+    Ok((header, tensors))
+}
+
+/// As [`read`] for any of `formats`, and which it is; errors speak of the first.
+fn read_any(formats: &[&'static str], bytes: &[u8]) -> Result<(usize, Value, Tensors), CheckpointError> {
+    let format = formats[0];
     let foreign = |reason: String| CheckpointError::Foreign { expected: format, reason };
     if bytes.len() < 8 {
         return Err(foreign(format!("{} bytes are too few", bytes.len())));
@@ -104,9 +113,9 @@ pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, Tensors
     let text = text.ok_or_else(|| foreign(format!("a safetensors file without a `{KEY}` entry")))?;
     let value: Value =
         serde_json::from_str(text).map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
-    if value["format"] != format {
+    let Some(kind) = formats.iter().position(|format| value["format"] == *format) else {
         return Err(CheckpointError::OtherKind { found: value["format"].to_string(), expected: format });
-    }
+    };
     // The version comes first: a later one may have changed everything else.
     match value["version"].as_u64() {
         Some(version) if version > u64::from(VERSION) => {
@@ -124,7 +133,8 @@ pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, Tensors
         let reason = format!("tensor `{name}` holds {:?}, not F32", view.dtype());
         return Err(CheckpointError::Header { reason });
     }
-    let found = checksum(format, &envelope.header, tensors.iter().map(|(name, view)| (*name, view.data())));
+    let found =
+        checksum(formats[kind], &envelope.header, tensors.iter().map(|(name, view)| (*name, view.data())));
     if found != envelope.checksum {
         return Err(CheckpointError::Checksum { expected: envelope.checksum });
     }
@@ -133,7 +143,7 @@ pub(crate) fn read(format: &'static str, bytes: &[u8]) -> Result<(Value, Tensors
     };
     let tensors =
         tensors.iter().map(|(name, view)| ((*name).to_owned(), (view.shape().to_vec(), values(view))));
-    Ok((envelope.header, tensors.collect()))
+    Ok((kind, envelope.header, tensors.collect()))
 }
 
 fn describe(error: &safetensors::SafeTensorError, bytes: &[u8]) -> String {
@@ -154,6 +164,23 @@ struct Header {
     config: FlowConfig,
     coordinates: String,
     extra: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EnsembleHeader {
+    members: Vec<MemberHeader>,
+    coordinates: String,
+    extra: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberHeader {
+    config: FlowConfig,
+    weight: f64,
+}
+
+fn header_error(error: serde_json::Error) -> CheckpointError {
+    CheckpointError::Header { reason: error.to_string() }
 }
 
 /// The weights' tensors of a layout, as slices of the flat vector, under `prefix`.
@@ -215,29 +242,99 @@ pub(crate) fn take_scaling(
 impl ConditionalFlow {
     /// The flow as one file (`docs/checkpoint-format.md`); equal flows give equal bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
-        let header = Header {
-            config: self.config().clone(),
-            coordinates: self.info.coordinates.clone(),
-            extra: self.info.extra.clone(),
-        };
-        let header = serde_json::to_value(header)
-            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
-        let mut tensors = weight_tensors(&self.network.layout, &self.weights, "");
-        tensors.extend(scaling_tensors("theta", &self.theta_scaling));
-        tensors.extend(scaling_tensors("x", &self.x_scaling));
-        write(FORMAT, header, &tensors)
+        flow_to_bytes(self, &self.info)
     }
 
     /// Errors with what is wrong where `bytes` are not a flow this program can read, or are damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let (header, mut tensors) = read(FORMAT, bytes)?;
-        let header: Header = serde_json::from_value(header)
-            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
-        let layout = Layout::new(&header.config)?;
-        let weights = take_weights(&layout, &mut tensors, "")?;
-        let theta = take_scaling("theta", header.config.n_param, &mut tensors)?;
-        let x = take_scaling("x", header.config.n_feature, &mut tensors)?;
-        let info = FlowInfo { coordinates: header.coordinates, extra: header.extra };
-        Ok(Self::new(header.config, weights, theta, x, info)?)
+        let (header, tensors) = read(FORMAT, bytes)?;
+        flow_from_parts(header, tensors)
     }
+
+    /// Weights and scalings under `prefix`.
+    fn tensors(&self, prefix: &str) -> Vec<Tensor<'_>> {
+        let mut tensors = weight_tensors(&self.network.layout, &self.weights, prefix);
+        let mut scalings = Vec::from(scaling_tensors("theta", &self.theta_scaling));
+        scalings.extend(scaling_tensors("x", &self.x_scaling));
+        scalings.iter_mut().for_each(|tensor| tensor.name.insert_str(0, prefix));
+        tensors.append(&mut scalings);
+        tensors
+    }
+}
+
+fn flow_to_bytes(flow: &ConditionalFlow, info: &FlowInfo) -> Result<Vec<u8>, CheckpointError> {
+    let header = Header {
+        config: flow.config().clone(),
+        coordinates: info.coordinates.clone(),
+        extra: info.extra.clone(),
+    };
+    write(FORMAT, serde_json::to_value(header).map_err(header_error)?, &flow.tensors(""))
+}
+
+fn flow_from_parts(header: Value, mut tensors: Tensors) -> Result<ConditionalFlow, CheckpointError> {
+    let header: Header = serde_json::from_value(header).map_err(header_error)?;
+    let info = FlowInfo { coordinates: header.coordinates, extra: header.extra };
+    take_flow(header.config, info, &mut tensors)
+}
+
+/// The flow whose tensors these are.
+fn take_flow(
+    config: FlowConfig,
+    info: FlowInfo,
+    tensors: &mut Tensors,
+) -> Result<ConditionalFlow, CheckpointError> {
+    let layout = Layout::new(&config)?;
+    let weights = take_weights(&layout, tensors, "")?;
+    let theta = take_scaling("theta", config.n_param, tensors)?;
+    let x = take_scaling("x", config.n_feature, tensors)?;
+    Ok(ConditionalFlow::new(config, weights, theta, x, info)?)
+}
+
+impl Ensemble {
+    /// The mixture as one file (`docs/checkpoint-format.md`); that of one flow is the flow's.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        if let [only] = self.members() {
+            return flow_to_bytes(only, &self.info);
+        }
+        let members = self.members().iter().zip(self.weights());
+        let header = EnsembleHeader {
+            members: members
+                .map(|(m, &weight)| MemberHeader { config: m.config().clone(), weight })
+                .collect(),
+            coordinates: self.info.coordinates.clone(),
+            extra: self.info.extra.clone(),
+        };
+        let tensors = self.members().iter().enumerate().flat_map(|(m, flow)| flow.tensors(&member_prefix(m)));
+        let tensors: Vec<Tensor> = tensors.collect();
+        write(ENSEMBLE_FORMAT, serde_json::to_value(header).map_err(header_error)?, &tensors)
+    }
+
+    /// From the file of an ensemble or of a single flow; errors as [`ConditionalFlow::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (kind, header, mut tensors) = read_any(&[FORMAT, ENSEMBLE_FORMAT], bytes)?;
+        if kind == 0 {
+            return Ok(flow_from_parts(header, tensors)?.into());
+        }
+        let header: EnsembleHeader = serde_json::from_value(header).map_err(header_error)?;
+        let mut members = Vec::new();
+        let mut weights = Vec::new();
+        for (m, MemberHeader { config, weight }) in header.members.into_iter().enumerate() {
+            let prefix = member_prefix(m);
+            let names: Vec<String> =
+                tensors.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+            let own = names.into_iter().filter_map(|name| {
+                let tensor = tensors.remove(&name)?;
+                Some((name[prefix.len()..].to_owned(), tensor))
+            });
+            let mut own: Tensors = own.collect();
+            members.push(take_flow(config, FlowInfo::default(), &mut own)?);
+            weights.push(weight);
+        }
+        let info = FlowInfo { coordinates: header.coordinates, extra: header.extra };
+        Ok(Self::weighted(members, &weights, info)?)
+    }
+}
+
+fn member_prefix(member: usize) -> String {
+    format!("member{member}.")
 }

@@ -2,19 +2,24 @@
 //! (Jamieson & Talwalkar 2016, arXiv:1502.07943).
 //!
 //! Every rung trains its candidates afresh, so that each is judged with its learning rate decayed,
-//! and passes the best on to a longer rung.
+//! and passes the best on to a rung that is longer. The winner's full training is the caller's.
+
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::ensemble::{Quiet, on_one_thread};
-use super::train::{Data, EpochRecord, Limit, TrainConfig, TrainError, Trainer};
+use super::checkpoint::{CheckpointError, read, write};
+use super::train::{Data, Limit, Named, TrainConfig, TrainError, Trainer, run_many};
 use super::{Conditioner, FlowConfig, Transform};
 use crate::progress::{Event, Progress};
 use crate::rng::Streams;
+
+/// One in this many candidates passes to the next rung, which is this many times longer.
+pub const KEEP_ONE_IN: usize = 3;
+const FORMAT: &str = "sedflow trial";
 
 /// What may vary; an empty list keeps the base's value.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -36,23 +41,20 @@ pub struct Space {
 pub struct SearchConfig {
     pub seed: u64,
     pub trials: usize,
-    /// One in this many candidates passes to the next rung, whose limit is this many times longer.
-    pub keep_one_in: usize,
-    /// Limit of the first rung.
-    pub limit: Limit,
     pub flow: FlowConfig,
+    /// Its limit is that of the winner's training, after the search.
     pub train: TrainConfig,
     pub space: Space,
 }
 
-/// One training of one candidate.
+/// How one training of one candidate ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RungRecord {
     pub limit: Limit,
     /// `None` where training failed; then `failure` says how.
     pub best_ln_prob: Option<f64>,
     pub failure: Option<String>,
-    pub history: Vec<EpochRecord>,
+    pub steps: u64,
 }
 
 /// A candidate and all that was tried with it.
@@ -61,16 +63,75 @@ pub struct Trial {
     pub index: usize,
     pub flow: FlowConfig,
     pub train: TrainConfig,
-    pub n_weights: usize,
     /// One record per rung that it reached.
     pub rungs: Vec<RungRecord>,
 }
 
-/// All trials in order, and the winner, trained for the longest rung.
+/// All trials in order, and which is the best.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
     pub trials: Vec<Trial>,
-    pub best: Trainer,
-    pub best_trial: usize,
+    pub best: usize,
+}
+
+/// What is known of a training that a search wants to begin.
+pub enum Kept {
+    Nothing,
+    Started(Box<Trainer>),
+    Ended(RungRecord),
+}
+
+/// Keeps trainings while they run, so that a search stopped at any point goes on where it was.
+pub trait Keeper {
+    type Error: From<TrainError>;
+
+    /// Called first for every training; `train` holds the rung's limit.
+    fn begin(&mut self, trial: usize, flow: &FlowConfig, train: &TrainConfig) -> Result<Kept, Self::Error>;
+
+    /// Called now and then for a training that goes on.
+    fn save(&mut self, trial: usize, trainer: &Trainer) -> Result<(), Self::Error>;
+
+    /// Called at the end of a training; there is no trainer where it could not be set up.
+    fn end(
+        &mut self,
+        trial: usize,
+        record: &RungRecord,
+        trainer: Option<&Trainer>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// Keeps nothing.
+pub struct Forget;
+
+impl Keeper for Forget {
+    type Error = TrainError;
+
+    fn begin(&mut self, _: usize, _: &FlowConfig, _: &TrainConfig) -> Result<Kept, TrainError> {
+        Ok(Kept::Nothing)
+    }
+
+    fn save(&mut self, _: usize, _: &Trainer) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: usize, _: &RungRecord, _: Option<&Trainer>) -> Result<(), TrainError> {
+        Ok(())
+    }
+}
+
+impl RungRecord {
+    /// As one small file, the last state of a trial's training (`docs/checkpoint-format.md`).
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointError> {
+        let header = serde_json::to_value(self)
+            .map_err(|error| CheckpointError::Header { reason: error.to_string() })?;
+        write(FORMAT, header, &[])
+    }
+
+    /// Errors with what is wrong where `bytes` are not the record of a trial, or damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let (header, _) = read(FORMAT, bytes)?;
+        serde_json::from_value(header).map_err(|error| CheckpointError::Header { reason: error.to_string() })
+    }
 }
 
 fn pick<T: Clone>(choices: &[T], base: &T, rng: &mut ChaCha8Rng) -> T {
@@ -104,117 +165,155 @@ impl SearchConfig {
         (flow, train)
     }
 
-    fn limit_of(&self, rung: u32) -> Limit {
-        let factor = self.keep_one_in.max(2).saturating_pow(rung);
+    /// Rungs until one candidate is left.
+    pub fn rungs(&self) -> u32 {
+        std::iter::successors(Some(self.trials), |n| (*n > 1).then(|| n.div_ceil(KEEP_ONE_IN))).count() as u32
+            - 1
+    }
+
+    /// The limit of a rung, from 0.
+    pub fn limit_of(&self, rung: u32) -> Limit {
+        let part = KEEP_ONE_IN.saturating_pow(self.rungs().saturating_sub(rung)) as u64;
+        let Limit { epochs, steps, seconds } = self.train.limit;
         Limit {
-            epochs: self.limit.epochs.map(|n| n.saturating_mul(factor as u64)),
-            steps: self.limit.steps.map(|n| n.saturating_mul(factor as u64)),
-            seconds: self.limit.seconds.map(|s| s * factor as f64),
+            epochs: epochs.map(|n| n.div_ceil(part)),
+            steps: steps.map(|n| n.div_ceil(part)),
+            seconds: seconds.map(|s| s / part as f64),
         }
     }
 }
 
-/// Trains every candidate on one thread, as many at once as there are threads, until one is left.
+/// Trains the candidates rung by rung, each on one thread, as many at once as there are threads.
+/// `None` where the listener asked to stop; the same call then goes on with what the keeper kept.
 ///
-/// A candidate that fails is recorded and dropped. Errors where all of them fail, with the first
-/// candidate's reason. Reproducible where the limit is in steps or epochs.
-pub fn search(
+/// A candidate that fails is recorded and dropped. Errors where all of them fail. Reproducible where
+/// the limit is in steps or epochs.
+pub fn search<K: Keeper>(
     config: &SearchConfig,
     data: &Data,
+    keeper: &mut K,
+    save_every: Duration,
     progress: &dyn Progress,
-) -> Result<SearchResult, TrainError> {
+) -> Result<Option<SearchResult>, K::Error> {
     let mut trials: Vec<Trial> = (0..config.trials.max(1))
         .map(|index| {
             let (flow, train) = config.candidate(index);
-            Trial { index, flow, train, n_weights: 0, rungs: Vec::new() }
+            Trial { index, flow, train, rungs: Vec::new() }
         })
         .collect();
     let mut alive: Vec<usize> = (0..trials.len()).collect();
-    progress.report(Event::Started { what: "searching".to_owned(), total: None, unit: "trials" });
-    let mut rung = 0;
-    loop {
+    for rung in 0..config.rungs() {
         let limit = config.limit_of(rung);
-        rung += 1;
-        let outcomes: Vec<(usize, Result<Trainer, TrainError>)> = alive
-            .par_iter()
-            .map(|&index| {
-                let quiet = Quiet { inner: progress, name: format!("trial {index}") };
-                (index, train_one(&trials[index], limit, data, &quiet))
-            })
-            .collect();
-        let mut scored: Vec<(f64, Trainer, usize)> = Vec::new();
-        let mut first_failure = None;
-        for (index, outcome) in outcomes {
-            let trial = &mut trials[index];
-            match outcome {
-                Ok(trainer) => {
-                    let score = trainer.best_ln_prob();
-                    trial.n_weights = trainer.n_weights();
-                    let history = trainer.history().to_vec();
-                    trial.rungs.push(RungRecord { limit, best_ln_prob: score, failure: None, history });
-                    scored.push((score.unwrap_or(f64::NEG_INFINITY), trainer, index));
-                }
-                Err(error) => {
-                    let failure = Some(error.to_string());
-                    trial.rungs.push(RungRecord { limit, best_ln_prob: None, failure, history: Vec::new() });
-                    first_failure.get_or_insert(error);
-                }
+        for wave in alive.chunks(rayon::current_num_threads().max(1)) {
+            if !run_wave(&mut trials, wave, limit, data, keeper, save_every, progress)? {
+                return Ok(None);
             }
         }
-        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
-        let keep = scored.len().div_ceil(config.keep_one_in.max(2));
-        let last = scored.len() <= 1 || progress.cancelled();
-        alive = scored.iter().take(keep).map(|(_, _, index)| *index).collect();
-        if last {
-            progress.report(Event::Finished);
-            return match (scored.into_iter().next(), first_failure) {
-                (Some((_, best, best_trial)), _) => Ok(SearchResult { trials, best, best_trial }),
-                (None, Some(error)) => Err(error),
-                (None, None) => Err(TrainError::Config {
-                    setting: "trials",
-                    found: "0".to_owned(),
-                    expected: "at least 1",
-                }),
-            };
+        let score = |index: &usize| trials[*index].rungs.last().and_then(|record| record.best_ln_prob);
+        let kept = alive.len().div_ceil(KEEP_ONE_IN);
+        alive.retain(|index| score(index).is_some());
+        alive.sort_by(|a, b| score(b).unwrap_or(f64::NAN).total_cmp(&score(a).unwrap_or(f64::NAN)));
+        alive.truncate(kept);
+        if alive.is_empty() {
+            let first = trials.iter().find_map(|trial| trial.rungs.last()?.failure.clone());
+            return Err(TrainError::NoCandidate { failure: first.unwrap_or_default() }.into());
         }
+        progress.report(Event::Note(format!(
+            "rung {} of {}: trial {} is the best, held-out ln q {:.3}",
+            rung + 1,
+            config.rungs(),
+            alive[0],
+            score(&alive[0]).unwrap_or(f64::NAN),
+        )));
     }
+    let best = alive[0];
+    Ok(Some(SearchResult { trials, best }))
 }
 
-fn train_one(
-    trial: &Trial,
+/// Trains the candidates `wave`, at most one per thread; `false` where the listener stopped it.
+fn run_wave<K: Keeper>(
+    trials: &mut [Trial],
+    wave: &[usize],
     limit: Limit,
     data: &Data,
+    keeper: &mut K,
+    save_every: Duration,
     progress: &dyn Progress,
-) -> Result<Trainer, TrainError> {
-    let config = TrainConfig { limit, ..trial.train.clone() };
-    let mut trainer = Trainer::new(trial.flow.clone(), config, data)?;
-    on_one_thread(|| trainer.run(data, progress))?;
-    Ok(trainer)
+) -> Result<bool, K::Error> {
+    let failed = |error: &TrainError, steps| RungRecord {
+        limit,
+        best_ln_prob: None,
+        failure: Some(error.to_string()),
+        steps,
+    };
+    let mut trainings = Vec::new();
+    let mut of_training = Vec::new();
+    for &index in wave {
+        let (flow, train) =
+            (trials[index].flow.clone(), TrainConfig { limit, ..trials[index].train.clone() });
+        let trainer = match keeper.begin(index, &flow, &train)? {
+            Kept::Ended(record) => {
+                trials[index].rungs.push(record);
+                continue;
+            }
+            Kept::Started(trainer) => *trainer,
+            Kept::Nothing => match Trainer::new(flow, train, data) {
+                Ok(trainer) => trainer,
+                Err(error) => {
+                    let record = failed(&error, 0);
+                    keeper.end(index, &record, None)?;
+                    trials[index].rungs.push(record);
+                    continue;
+                }
+            },
+        };
+        trainings.push(Named { name: format!("trial {index}"), trainer });
+        of_training.push(index);
+    }
+    run_many(&mut trainings, data, progress, save_every, |at, trainer, ended| {
+        let index = of_training[at];
+        let record = match ended {
+            None => return keeper.save(index, trainer),
+            Some(Ok(_)) => RungRecord {
+                limit,
+                best_ln_prob: trainer.best_ln_prob(),
+                failure: None,
+                steps: trainer.steps(),
+            },
+            Some(Err(error)) => failed(error, trainer.steps()),
+        };
+        keeper.end(index, &record, Some(trainer))?;
+        trials[index].rungs.push(record);
+        Ok(())
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::flow::toys::Toy;
     use crate::progress::Silent;
 
-    #[test]
-    fn the_search_records_every_trial_and_trains_the_best_longest() {
-        let toy = Toy::LinearGaussian;
-        let validation = toy.simulate(3, 0, 200);
-        let data = Data::Stream { source: &toy, validation: &validation, threads: 1 };
-        let config = SearchConfig {
+    const EVERY: Duration = Duration::from_secs(60);
+
+    fn config(trials: usize) -> SearchConfig {
+        SearchConfig {
             seed: 4,
-            trials: 5,
-            keep_one_in: 2,
-            limit: Limit { steps: Some(12), ..Limit::default() },
+            trials,
             flow: FlowConfig {
                 layers: 1,
                 hidden: vec![8],
                 conditioner: Conditioner::Residual { width: 8, blocks: 1 },
                 ..FlowConfig::nsf(3, 2)
             },
-            train: TrainConfig { batch: 50, steps_per_epoch: 6, ..TrainConfig::default() },
+            train: TrainConfig {
+                batch: 50,
+                steps_per_epoch: 6,
+                limit: Limit { steps: Some(108), ..Limit::default() },
+                ..TrainConfig::default()
+            },
             space: Space {
                 lr: Some((1e-3, 3e-2)),
                 layers: vec![1, 2],
@@ -224,25 +323,122 @@ mod tests {
                 bins: vec![4, 1000],
                 ..Space::default()
             },
-        };
-        let result = search(&config, &data, &Silent).expect("some candidate trains");
-        assert_eq!(result.trials.len(), 5);
+        }
+    }
+
+    #[test]
+    fn rungs_grow_threefold_to_the_winners_limit() {
+        for (trials, rungs) in [(1, 0), (2, 1), (3, 1), (4, 2), (9, 2), (10, 3), (27, 3)] {
+            assert_eq!(config(trials).rungs(), rungs, "{trials} trials");
+        }
+        let steps = |rung| config(9).limit_of(rung).steps;
+        assert_eq!([steps(0), steps(1), steps(2)], [Some(12), Some(36), Some(108)]);
+        assert_eq!(config(9).candidate(0).0, config(9).flow);
+        assert_eq!(config(9).candidate(5), config(20).candidate(5));
+    }
+
+    #[test]
+    fn the_search_records_every_trial_and_passes_the_best_on() {
+        let toy = Toy::LinearGaussian;
+        let validation = toy.simulate(3, 0, 200);
+        let data = Data::Stream { source: &toy, validation: &validation, threads: 1 };
+        let run = || search(&config(6), &data, &mut Forget, EVERY, &Silent);
+        let result = run().expect("some candidate trains").expect("not stopped");
+        assert_eq!(result.trials.len(), 6);
         assert!(result.trials.iter().all(|trial| !trial.rungs.is_empty()));
-        let failed = result.trials.iter().filter(|trial| trial.rungs[0].failure.is_some()).count();
-        let wrong = result
-            .trials
-            .iter()
-            .filter(|t| matches!(t.flow.transform, Transform::AffineSpline { bins: 1000, .. }));
-        assert_eq!(failed, wrong.count());
-        let rungs = |index: usize| result.trials[index].rungs.len();
-        assert!((0..5).all(|index| rungs(index) <= rungs(result.best_trial)));
-        let last = result.trials[result.best_trial].rungs.last().expect("a rung");
-        assert_eq!(last.best_ln_prob, result.best.best_ln_prob());
-        assert!(last.limit.steps > Some(12));
-        let again = search(&config, &data, &Silent).expect("some candidate trains");
-        let scores = |r: &SearchResult| {
-            r.trials.iter().flat_map(|t| t.rungs.iter().map(|rung| rung.best_ln_prob)).collect::<Vec<_>>()
+        for trial in &result.trials {
+            let wrong = matches!(trial.flow.transform, Transform::AffineSpline { bins: 1000, .. });
+            assert_eq!(trial.rungs[0].failure.is_some(), wrong);
+            assert_eq!(trial.rungs[0].best_ln_prob.is_none(), wrong);
+        }
+        assert!(result.trials.iter().any(|trial| trial.rungs[0].failure.is_some()));
+        let best = &result.trials[result.best];
+        assert_eq!(best.rungs.len(), 2);
+        assert!(best.rungs[1].steps > best.rungs[0].steps);
+        let first = |trial: &Trial| trial.rungs[0].best_ln_prob.unwrap_or(f64::NEG_INFINITY);
+        for trial in result.trials.iter().filter(|trial| trial.rungs.len() == 1) {
+            assert!(first(trial) <= first(best));
+        }
+        assert_eq!(run().expect("again").expect("not stopped"), result);
+    }
+
+    /// Keeps states and records in memory, and stops the search after some saves.
+    #[derive(Default)]
+    struct InMemory {
+        kept: HashMap<(usize, Option<u64>), Vec<u8>>,
+        current: HashMap<usize, Option<u64>>,
+        begun: usize,
+    }
+
+    impl Keeper for InMemory {
+        type Error = TrainError;
+
+        fn begin(&mut self, trial: usize, _: &FlowConfig, train: &TrainConfig) -> Result<Kept, TrainError> {
+            self.current.insert(trial, train.limit.steps);
+            self.begun += 1;
+            Ok(match self.kept.get(&(trial, train.limit.steps)) {
+                None => Kept::Nothing,
+                Some(bytes) => match RungRecord::from_bytes(bytes) {
+                    Ok(record) => Kept::Ended(record),
+                    Err(_) => Kept::Started(Box::new(Trainer::from_bytes(bytes)?)),
+                },
+            })
+        }
+
+        fn save(&mut self, trial: usize, trainer: &Trainer) -> Result<(), TrainError> {
+            self.kept.insert((trial, self.current[&trial]), trainer.to_bytes()?);
+            Ok(())
+        }
+
+        fn end(&mut self, trial: usize, record: &RungRecord, _: Option<&Trainer>) -> Result<(), TrainError> {
+            self.kept.insert((trial, self.current[&trial]), record.to_bytes()?);
+            Ok(())
+        }
+    }
+
+    /// Asks to stop after so many questions.
+    struct StopAfter(std::sync::atomic::AtomicI64);
+
+    impl Progress for StopAfter {
+        fn report(&self, _: Event) {}
+
+        fn cancelled(&self) -> bool {
+            self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) <= 0
+        }
+    }
+
+    #[test]
+    fn a_search_stopped_again_and_again_ends_as_one_that_was_not() {
+        let toy = Toy::LinearGaussian;
+        let validation = toy.simulate(3, 0, 200);
+        let data = Data::Stream { source: &toy, validation: &validation, threads: 1 };
+        let calm = search(&config(5), &data, &mut Forget, EVERY, &Silent).expect("trains").expect("ended");
+        let mut keeper = InMemory::default();
+        let mut stops = 0;
+        let rough = loop {
+            let listener = StopAfter(25.into());
+            match search(&config(5), &data, &mut keeper, EVERY, &listener).expect("trains") {
+                Some(result) => break result,
+                None => stops += 1,
+            }
+            assert!(stops < 100, "it comes to an end");
         };
-        assert_eq!(scores(&result), scores(&again));
+        assert!(stops > 2, "{stops} stops");
+        assert_eq!(calm, rough);
+    }
+
+    #[test]
+    fn a_search_without_a_candidate_that_trains_says_why() {
+        let toy = Toy::LinearGaussian;
+        let validation = toy.simulate(3, 0, 200);
+        let data = Data::Stream { source: &toy, validation: &validation, threads: 1 };
+        let mut config = config(3);
+        config.train.batch = 0;
+        let error = search(&config, &data, &mut Forget, EVERY, &Silent).expect_err("no batch");
+        assert_eq!(
+            error.to_string(),
+            "no candidate of the search could be trained; the first failed so: training configuration: batch is \
+             0, expected at least 1"
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Amortized inference: a galaxy's photometry -> draws of its parameters, derived properties, summaries.
 //!
-//! An [`Npe`] is a trained flow with all it takes to use it: prior, features, noise, support. It
-//! answers for one galaxy at a time, from (seed, galaxy number) alone, so any galaxy can be done
-//! again by itself and in any order.
+//! An [`Npe`] is a trained flow, or an ensemble of them, with all it takes to use it: prior, features,
+//! noise, support. It answers for one galaxy at a time, from (seed, galaxy number) alone, so any galaxy
+//! can be done again by itself and in any order.
 
 pub mod importance;
 pub mod ladder;
@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::features::{FeatureError, FeatureSpec, MAX_BANDS, short_band};
-use crate::flow::{CheckpointError, ConditionalFlow, FlowError, FlowInfo};
+use crate::flow::ensemble::Ensemble;
+use crate::flow::{CheckpointError, FlowError, FlowInfo};
 use crate::hash::ContentHash;
 use crate::noise::NoiseModel;
 use crate::prior::{BetaPrior, Density, N_PARAM, Prior, PriorError, PriorSpec, ThetaMap};
@@ -109,7 +110,7 @@ impl ModelCard {
 
 /// A trained density of parameters given photometry, ready to use.
 pub struct Npe {
-    flow: ConditionalFlow,
+    flow: Ensemble,
     prior: Prior,
     map: ThetaMap,
     card: ModelCard,
@@ -264,7 +265,8 @@ impl Draws {
 
 impl Npe {
     /// Puts a trained flow and what it was trained for together; the card goes into the checkpoint.
-    pub fn new(mut flow: ConditionalFlow, card: ModelCard) -> Result<Self, NpeError> {
+    pub fn new(flow: impl Into<Ensemble>, card: ModelCard) -> Result<Self, NpeError> {
+        let mut flow = flow.into();
         let prior = Prior::new(card.prior.clone())?;
         flow.info = FlowInfo { coordinates: coordinates(&prior)?, extra: serde_json::to_value(&card)? };
         Self::checked(flow, card, prior)
@@ -272,7 +274,7 @@ impl Npe {
 
     /// From the bytes of a checkpoint. Errors where its parts do not belong together.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NpeError> {
-        let flow = ConditionalFlow::from_bytes(bytes)?;
+        let flow = Ensemble::from_bytes(bytes)?;
         let card: ModelCard = serde_json::from_value(flow.info.extra.clone())?;
         if card.version != CARD_VERSION {
             return Err(NpeError::Version { found: card.version });
@@ -281,7 +283,7 @@ impl Npe {
         Self::checked(flow, card, prior)
     }
 
-    fn checked(flow: ConditionalFlow, card: ModelCard, prior: Prior) -> Result<Self, NpeError> {
+    fn checked(flow: Ensemble, card: ModelCard, prior: Prior) -> Result<Self, NpeError> {
         card.features.check()?;
         let n_bands = card.features.bands().len();
         let sizes = [
@@ -321,7 +323,7 @@ impl Npe {
         Ok(self.flow.to_bytes()?)
     }
 
-    pub fn flow(&self) -> &ConditionalFlow {
+    pub fn flow(&self) -> &Ensemble {
         &self.flow
     }
 

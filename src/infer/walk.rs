@@ -8,7 +8,7 @@
 
 use super::mcmc::{Proposals, Target};
 use super::posterior::{Datum, ExactPosterior, ln_standard_normal};
-use crate::flow::Conditioned;
+use crate::flow::ensemble::ConditionedEnsemble;
 use crate::prior::Density;
 
 /// Squared signal-to-noise ratio of all bands together from which the mass is well known.
@@ -24,7 +24,7 @@ pub struct Walk<'a, 'b> {
     mass: Option<Density>,
     /// Standard error of log10 of the mass.
     step: f64,
-    jumps: Option<(Conditioned<'b>, u64, u64)>,
+    jumps: Option<(ConditionedEnsemble<'b>, u64, u64)>,
     /// Points evaluated last, and their coordinates of the flow.
     points: Vec<f64>,
     latent: Vec<f32>,
@@ -57,7 +57,7 @@ impl<'a, 'b> Walk<'a, 'b> {
     }
 
     /// The same with jumps to draws of a flow, from streams of `seed` that belong to `stream`.
-    pub fn with_jumps(mut self, flow: Conditioned<'b>, seed: u64, stream: u64) -> Self {
+    pub fn with_jumps(mut self, flow: ConditionedEnsemble<'b>, seed: u64, stream: u64) -> Self {
         self.jumps = Some((flow, seed, stream));
         self
     }
@@ -194,6 +194,7 @@ impl Target for Walk<'_, '_> {
 mod tests {
     use super::*;
     use crate::filters;
+    use crate::flow::ensemble::Ensemble;
     use crate::flow::{ConditionalFlow, FlowConfig};
     use crate::infer::posterior::Likelihood;
     use crate::prior::{Prior, PriorSpec};
@@ -223,7 +224,7 @@ mod tests {
             fill_standard_normal(&mut Streams::new(1, "walk test").at(0), &mut u);
             let mut ln_p = vec![0.0; n];
             posterior.ln_posterior_latent(&u, &mut ln_p);
-            let flow = ConditionalFlow::untrained(FlowConfig::nsf(d, 1), 1).unwrap();
+            let flow = Ensemble::from(ConditionalFlow::untrained(FlowConfig::nsf(d, 1), 1).unwrap());
             let conditioned = flow.condition(ndarray::ArrayView1::from(&[0.0])).unwrap();
             let table = ndarray::ArrayView2::from_shape((n, d), &u).unwrap();
             let ln_q = conditioned.ln_prob(table).unwrap();

@@ -94,14 +94,14 @@ pub fn history(sfr: &QuantileBand, z_abs: &QuantileBand, title: &str) -> Result<
 #[derive(Debug, Clone)]
 pub struct TrainingCurve<'a> {
     pub label: &'a str,
-    /// Millions of examples seen.
-    pub examples_m: Vec<f64>,
+    /// What was spent by the end of each epoch: examples, seconds.
+    pub spent: Vec<f64>,
     pub train_ln_prob: Vec<f64>,
     pub valid_ln_prob: Vec<f64>,
 }
 
-/// Mean log density of training and held-out examples while training.
-pub fn training(curves: &[TrainingCurve], title: &str) -> Result<Canvas, PlotError> {
+/// Mean log density of training and held-out examples against `spent`, what was spent on it.
+pub fn training(curves: &[TrainingCurve], spent: &str, title: &str) -> Result<Canvas, PlotError> {
     let points = || curves.iter().flat_map(|c| c.train_ln_prob.iter().chain(&c.valid_ln_prob));
     let mut values: Vec<f64> = points().copied().filter(|v| v.is_finite()).collect();
     if values.is_empty() {
@@ -111,7 +111,7 @@ pub fn training(curves: &[TrainingCurve], title: &str) -> Result<Canvas, PlotErr
     // The first steps are far below everything that follows.
     let (low, high) = (values[values.len() / 20], values[values.len() - 1]);
     let pad = 0.05 * (high - low).max(0.1);
-    let x_max = curves.iter().flat_map(|c| c.examples_m.iter().copied()).fold(0.0, f64::max);
+    let x_max = curves.iter().flat_map(|c| c.spent.iter().copied()).fold(0.0, f64::max);
     let mut canvas = Canvas::new(680.0, 440.0);
     let axes = Axes {
         left: 80.0,
@@ -125,8 +125,8 @@ pub fn training(curves: &[TrainingCurve], title: &str) -> Result<Canvas, PlotErr
     for (k, curve) in curves.iter().enumerate() {
         let color = palette::SERIES[k % 7];
         let pale = Stroke { color, width: 0.9, dashed: true };
-        axes.curve(&mut canvas, zip(&curve.examples_m, &curve.train_ln_prob), pale);
-        axes.curve(&mut canvas, zip(&curve.examples_m, &curve.valid_ln_prob), Stroke::new(color, 2.0));
+        axes.curve(&mut canvas, zip(&curve.spent, &curve.train_ln_prob), pale);
+        axes.curve(&mut canvas, zip(&curve.spent, &curve.valid_ln_prob), Stroke::new(color, 2.0));
         entries.push((curve.label, color));
     }
     let held_out = Mark::Line(Stroke::new(palette::GREY, 2.0));
@@ -136,7 +136,7 @@ pub fn training(curves: &[TrainingCurve], title: &str) -> Result<Canvas, PlotErr
         axes.legend(&mut canvas, &entries, false);
     }
     let labels = Labels {
-        x: Some("examples seen  [millions]"),
+        x: Some(spent),
         y: Some("mean ln q(θ | x)  [nats]"),
         title: Some(title),
         ..Labels::default()

@@ -92,9 +92,9 @@ fn the_other_figures_have_their_labels() {
         label: "nsf",
         train_ln_prob: steps.iter().map(|s| -6.0 - 9.0 * (-s / 8.0).exp() + 0.05 * (s * 3.0).sin()).collect(),
         valid_ln_prob: steps.iter().map(|s| -6.1 - 9.0 * (-s / 8.0).exp()).collect(),
-        examples_m: steps,
+        spent: steps,
     };
-    let canvas = curves::training(&[curve], "training").unwrap();
+    let canvas = curves::training(&[curve], "examples seen  [millions]", "training").unwrap();
     assert!(canvas.svg().contains("examples seen"));
     keep(&canvas, "training");
 

@@ -194,6 +194,14 @@ impl Store {
             let rows = statement.query_map(params![to.as_str(), product.id], read_product)?;
             parts.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
         }
+        if product.kind == ProductKind::Checkpoint {
+            let sql = "SELECT p.kind, p.id, p.name, p.hash, p.run_id FROM ensemble_member m \
+                       JOIN product p ON p.kind = 'checkpoint' AND p.id = m.checkpoint_id \
+                       WHERE m.ensemble = ?1 ORDER BY m.position";
+            let mut statement = self.conn.prepare_cached(sql)?;
+            let rows = statement.query_map([&product.name], read_product)?;
+            parts.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+        }
         Ok(parts)
     }
 

@@ -562,6 +562,33 @@ impl Store {
         Ok(())
     }
 
+    /// Records the members of the ensemble checkpoint called `ensemble`, in order, with their weights.
+    pub fn put_ensemble(
+        &mut self,
+        run: RunId,
+        ensemble: &str,
+        members: &[(CheckpointId, f64)],
+    ) -> Result<(), StoreError> {
+        let tx = self.conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        for (position, (checkpoint, weight)) in members.iter().enumerate() {
+            tx.prepare_cached(
+                "INSERT INTO ensemble_member (ensemble, position, checkpoint_id, weight, run_id) \
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (ensemble, position) DO NOTHING",
+            )?
+            .execute(params![ensemble, position as i64, checkpoint, weight, run])?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Members and weights of the ensemble checkpoint of that name; none where it is a single flow.
+    pub fn ensemble_members(&self, ensemble: &str) -> Result<Vec<(CheckpointId, f64)>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT checkpoint_id, weight FROM ensemble_member WHERE ensemble = ?1 ORDER BY position",
+        )?;
+        let rows = statement.query_map([ensemble], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Keeps the findings about a checkpoint; the same checkpoint and configuration are the same validation.
     pub fn put_validation(
         &mut self,

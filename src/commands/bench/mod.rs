@@ -1,5 +1,6 @@
 //! `sedflow bench`: speed on this machine, measured.
 
+mod curves;
 mod efficiency;
 mod ingest;
 mod report;
@@ -14,6 +15,8 @@ use super::{Context, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Held-out density against processor time: the default flow and the paper's on the same data
+    Curves(curves::CurvesArgs),
     /// Sampling efficiency of a checkpoint's draws against the exact posterior, on fresh mocks
     Efficiency(efficiency::EfficiencyArgs),
     /// Galaxies per second from a FITS table into a new catalog, and milliseconds per question
@@ -30,6 +33,7 @@ pub enum BenchCommand {
 
 pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> {
     match command {
+        BenchCommand::Curves(args) => curves::run(args, context),
         BenchCommand::Efficiency(args) => efficiency::run(args, context),
         BenchCommand::Ingest(args) => ingest::run(args, context),
         BenchCommand::Sample(args) => sample::run(args, context),

@@ -1,13 +1,11 @@
 //! `sedflow bench sample`: draws of one galaxy, of many, and log densities.
 
-use std::time::Instant;
-
 use anyhow::Context as _;
 use clap::Args;
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::report::{Report, gemm_gflops, median, on_threads};
+use super::report::{Report, clock_for, gemm_gflops, on_threads};
 use crate::commands::{Context, Outcome};
 use crate::flow::toys::Toy;
 use crate::flow::{ConditionalFlow, FlowConfig};
@@ -20,9 +18,9 @@ pub struct SampleArgs {
     /// Draws per galaxy
     #[arg(long, default_value_t = 10_000)]
     draws: usize,
-    /// Repetitions per measurement
-    #[arg(long, default_value_t = 7)]
-    repeat: usize,
+    /// Seconds per measurement, at least
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
 }
 
 pub fn run(args: SampleArgs, context: &Context) -> anyhow::Result<Outcome> {
@@ -80,15 +78,15 @@ fn measure(flow: &ConditionalFlow, args: &SampleArgs) -> anyhow::Result<Rates> {
     let n = args.draws;
     let observed = Toy::Photometry.simulate(2, 0, n);
     let x = observed.x.row(0);
+    let clock = clock_for(rayon::current_num_threads());
     let time = |work: &mut dyn FnMut() -> anyhow::Result<()>| -> anyhow::Result<f64> {
         work()?;
-        let mut seconds = Vec::new();
-        for _ in 0..args.repeat.max(1) {
-            let started = Instant::now();
+        let (started, mut times) = (clock.now(), 0);
+        while times < 3 || clock.now() - started < args.seconds {
             work()?;
-            seconds.push(started.elapsed().as_secs_f64());
+            times += 1;
         }
-        Ok(median(&mut seconds))
+        Ok((clock.now() - started) / f64::from(times))
     };
     let one_s = time(&mut || Ok(flow.sample_with_ln_prob(x, n, 1, 0).map(drop)?))?;
     // As many galaxies as take about a second.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::report::{Report, gemm_gflops, median, on_threads};
+use super::report::{Report, clock_for, gemm_gflops, median, on_threads};
 use crate::commands::{Context, Outcome};
 use crate::flow::toys::Toy;
 use crate::flow::train::{Data, Limit, Optimizer, Schedule, TrainConfig, Trainer};
@@ -77,6 +77,7 @@ fn measure(
         limit: Limit { steps: Some(3), ..Limit::default() },
         ..TrainConfig::default()
     };
+    let clock = clock_for(threads);
     on_threads(threads, || {
         let mut trainer = Trainer::new(flow.clone(), config, &data)?;
         // Five pieces, so that one disturbance does not decide; validation is part of none.
@@ -87,9 +88,9 @@ fn measure(
         while begun.elapsed().as_secs_f64() < seconds || rates.len() < 3 {
             let before = trainer.steps();
             trainer.set_limit(Limit { steps: Some(before + steps_per_piece), ..Limit::default() });
-            let started = Instant::now();
+            let started = clock.now();
             trainer.run_steps(&data, &Silent)?;
-            let elapsed = started.elapsed().as_secs_f64();
+            let elapsed = (clock.now() - started).max(1e-3);
             rates.push((trainer.steps() - before) as f64 * batch as f64 / elapsed);
             if elapsed < seconds / 10.0 {
                 steps_per_piece *= 2;

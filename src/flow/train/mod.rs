@@ -1,7 +1,9 @@
 //! Fits a flow to examples by maximum likelihood; can be stopped and resumed without a trace.
 
+mod clock;
 mod config;
 mod data;
+mod many;
 mod objective;
 mod optimizer;
 mod state;
@@ -16,8 +18,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use clock::Clock;
 pub use config::{Limit, Schedule, TrainConfig};
 pub use data::{Batch, BatchSource, Data};
+pub use many::{Named, run_many};
 pub use optimizer::Optimizer;
 
 use data::{Feed, Prepared, Rows};
@@ -47,6 +51,8 @@ pub enum TrainError {
     Source { batch: u64, reason: String },
     #[error("the loss diverged {recoveries} times, the last time at step {step}: lower the learning rate")]
     Diverged { recoveries: usize, step: u64 },
+    #[error("no candidate of the search could be trained; the first failed so: {failure}")]
+    NoCandidate { failure: String },
     #[error("burn does not return its numbers: {0}")]
     Burn(#[from] burn::tensor::DataError),
     #[error(transparent)]
@@ -122,6 +128,7 @@ pub struct Trainer {
     history: Vec<EpochRecord>,
     recoveries: Vec<Recovery>,
     notes: Vec<String>,
+    clock: Clock,
 }
 
 impl Trainer {
@@ -161,6 +168,7 @@ impl Trainer {
             },
             history: Vec::new(),
             recoveries: Vec::new(),
+            clock: Clock::default(),
         })
     }
 
@@ -217,6 +225,11 @@ impl Trainer {
         self.config.limit = limit;
     }
 
+    /// Changes what seconds are counted; it is not part of the saved state.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
     /// The flow with the best weights by held-out density (the starting ones before any epoch ended).
     pub fn flow(&self, info: FlowInfo) -> Result<ConditionalFlow, FlowError> {
         let (theta, x) = (self.theta_scaling.clone(), self.x_scaling.clone());
@@ -266,11 +279,12 @@ impl Trainer {
     ) -> Result<Stop, TrainError> {
         let mut objective = Objective::new(&self.network);
         let mut rows = Rows::default();
+        let clock = self.clock;
         let (started, seconds_before, steps_before) =
-            (Instant::now(), self.position.seconds, self.position.step);
+            (clock.now(), self.position.seconds, self.position.step);
         let mut last_report = Instant::now();
         loop {
-            self.position.seconds = seconds_before + started.elapsed().as_secs_f64();
+            self.position.seconds = seconds_before + clock.now() - started;
             let done = self.fraction_done(prepared.steps_per_epoch);
             if done >= 1.0 {
                 if score && self.position.epoch_steps > 0 {
@@ -313,19 +327,13 @@ impl Trainer {
             if last_report.elapsed().as_secs_f64() > 0.1 {
                 last_report = Instant::now();
                 progress.report(Event::Advanced { done: self.position.step });
-                let seconds = started.elapsed().as_secs_f64();
-                self.report(
-                    None,
-                    lr,
-                    (self.position.step - steps_before) as f64 / seconds,
-                    prepared,
-                    progress,
-                );
+                let rate = (self.position.step - steps_before) as f64 / (clock.now() - started);
+                self.report(None, lr, rate, prepared, progress);
             }
             if self.position.step.is_multiple_of(prepared.steps_per_epoch) {
-                self.position.seconds = seconds_before + started.elapsed().as_secs_f64();
+                self.position.seconds = seconds_before + clock.now() - started;
                 self.end_epoch(prepared, progress)?;
-                let rate = (self.position.step - steps_before) as f64 / started.elapsed().as_secs_f64();
+                let rate = (self.position.step - steps_before) as f64 / (clock.now() - started);
                 let validation = self.history.last().map(|record| record.validation_ln_prob);
                 self.report(validation, lr, rate, prepared, progress);
             }
@@ -385,9 +393,9 @@ impl Trainer {
 
     /// Scores the held-out examples, keeps the weights if they are the best, and records the epoch.
     fn end_epoch(&mut self, prepared: &Prepared, progress: &dyn Progress) -> Result<(), TrainError> {
-        let begun = Instant::now();
+        let begun = self.clock.now();
         let score = self.score(&prepared.validation_theta, &prepared.validation_x);
-        self.position.seconds += begun.elapsed().as_secs_f64();
+        self.position.seconds += self.clock.now() - begun;
         let volume = f64::from(self.theta_scaling.ln_volume());
         let position = &mut self.position;
         if score.is_finite() && position.epoch_steps > 0 {

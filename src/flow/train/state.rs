@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Moments;
-use super::{EpochRecord, Position, Recovery, TrainConfig, Trainer};
+use super::{Clock, EpochRecord, Position, Recovery, TrainConfig, Trainer};
 use crate::flow::FlowConfig;
 use crate::flow::checkpoint::{
     CheckpointError, Tensor, read, scaling_tensors, take, take_scaling, take_weights, weight_tensors, write,
@@ -75,6 +75,7 @@ impl Trainer {
             history: header.history,
             recoveries: header.recoveries,
             notes: header.notes,
+            clock: Clock::default(),
         })
     }
 }
