@@ -29,7 +29,7 @@ const fn tables(kind: ProductKind) -> &'static [&'static str] {
         ProductKind::NoiseModel => &["noise_bin", "noise_model"],
         ProductKind::TrainingSet => &["training_chunk", "training_reject", "training_set"],
         ProductKind::Training => &["training_history", "training_state", "training"],
-        ProductKind::Checkpoint => &["checkpoint"],
+        ProductKind::Checkpoint => &["validation_part", "checkpoint"],
         ProductKind::Validation => &["validation_metric", "validation"],
         ProductKind::PosteriorSet => &["posterior_summary", "posterior", "posterior_set"],
         ProductKind::Release => &["release"],

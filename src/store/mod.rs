@@ -32,6 +32,7 @@ mod select;
 mod tests;
 mod things;
 mod training;
+mod validations;
 
 pub use crate::codec::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use catalog::{
@@ -55,9 +56,9 @@ pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdow
 pub use select::{Cone, ObservedGalaxy, Selection};
 pub use things::{Product, Thing};
 pub use training::{
-    Checkpoint, CheckpointKind, CheckpointSpec, Epoch, Metric, TrainingSet, TrainingSetSpec, TrainingSpec,
-    ValidationSpec,
+    Checkpoint, CheckpointKind, CheckpointSpec, Epoch, TrainingSet, TrainingSetSpec, TrainingSpec,
 };
+pub use validations::{Metric, Validation, ValidationSpec};
 
 use error::InSql;
 use lock::{Acquired, WriterLock};

@@ -218,6 +218,41 @@ fn a_checkpoint_has_one_name_and_its_bytes_are_verified() {
     };
     let validation = store.put_validation(p.run, &spec).unwrap();
     assert_eq!(store.put_validation(p.run, &spec).unwrap(), validation);
+    let kept = store.find_validation(&found, spec.config).unwrap().unwrap();
+    assert_eq!((kept.id, kept.metrics.as_slice(), kept.arrays), (validation, spec.metrics, None));
+    assert!(store.find_validation(&found, &json!({"n": 999})).unwrap().is_none());
+}
+
+#[test]
+fn parts_of_a_validation_are_kept_until_it_is_complete() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let id = checkpoint(&mut store, &p, b"weights");
+    let checkpoint = store.checkpoints().unwrap().into_iter().find(|c| c.id == id).unwrap();
+    let (config, other) = (json!({"mocks": 10}), json!({"mocks": 20}));
+    store.put_validation_part(&checkpoint, &config, ("mocks", 0), b"one").unwrap();
+    store.put_validation_part(&checkpoint, &config, ("mocks", 0), b"again").unwrap();
+    store.put_validation_part(&checkpoint, &other, ("mocks", 0), b"other").unwrap();
+    let part = |store: &Store, config, number| {
+        store.validation_part(&checkpoint, config, ("mocks", number)).unwrap()
+    };
+    assert_eq!(part(&store, &config, 0), Some(b"again".to_vec()));
+    assert_eq!(part(&store, &config, 1), None);
+    let spec = ValidationSpec {
+        name: Some("first"),
+        checkpoint: &checkpoint,
+        config: &config,
+        report: Some(&json!({"a": 1})),
+        metrics: &[],
+        arrays: Some(b"all"),
+    };
+    store.put_validation(p.run, &spec).unwrap();
+    assert_eq!((part(&store, &config, 0), part(&store, &other, 0)), (None, Some(b"other".to_vec())));
+    let kept = store.find_validation(&checkpoint, &config).unwrap().unwrap();
+    assert_eq!((kept.report, kept.arrays), (Some(json!({"a": 1})), Some(b"all".to_vec())));
+    let taken = store.put_validation(p.run, &ValidationSpec { config: &other, ..spec }).unwrap_err();
+    assert!(matches!(taken, StoreError::NameTaken { .. }), "{taken}");
 }
 
 #[test]

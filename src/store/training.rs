@@ -1,4 +1,4 @@
-//! Training sets in chunks, trainings with their history and state, checkpoints and what was found of them.
+//! Training sets in chunks, trainings with their history and state, checkpoints.
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::error::StoreError;
 use super::ids::{
     BandSetId, CheckpointId, NoiseModelId, PriorId, RunId, SedModelId, TrainingId, TrainingSetId,
-    ValidationId,
 };
 use super::models::parse_json;
 use super::runs::Artifact;
@@ -121,32 +120,6 @@ pub struct Checkpoint {
     pub band_set: BandSetId,
     pub n_weights: u64,
     pub valid_ln_prob: Option<f64>,
-}
-
-/// One number of a validation; `parameter` and `subset` are empty for all together.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Metric {
-    pub metric: String,
-    pub parameter: String,
-    pub subset: String,
-    pub value: f64,
-    pub low: Option<f64>,
-    pub high: Option<f64>,
-    pub p_value: Option<f64>,
-}
-
-/// What was found out about a checkpoint.
-#[derive(Debug, Clone, Copy)]
-pub struct ValidationSpec<'a> {
-    pub name: Option<&'a str>,
-    pub checkpoint: &'a Checkpoint,
-    /// What was examined and how, a JSON object.
-    pub config: &'a Value,
-    /// Findings beyond the metrics, a JSON object.
-    pub report: Option<&'a Value>,
-    pub metrics: &'a [Metric],
-    /// Ranks, coverages and the like, packed by [`super::encode_arrays`].
-    pub arrays: Option<&'a [u8]>,
 }
 
 impl Store {
@@ -587,51 +560,6 @@ impl Store {
         )?;
         let rows = statement.query_map([ensemble], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// Keeps the findings about a checkpoint; the same checkpoint and configuration are the same validation.
-    pub fn put_validation(
-        &mut self,
-        run: RunId,
-        spec: &ValidationSpec<'_>,
-    ) -> Result<ValidationId, StoreError> {
-        let ValidationSpec { name, checkpoint, config, report, metrics, arrays } = *spec;
-        let text = config.to_string();
-        let hash = ContentHash::of_parts([checkpoint.hash.as_bytes().as_slice(), text.as_bytes()]);
-        let tx = self.conn.transaction()?;
-        let inserted = tx.execute(
-            "INSERT INTO validation (hash, name, checkpoint_id, config, report, run_id, data_hash, data) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (hash) DO NOTHING",
-            params![
-                hash,
-                name,
-                checkpoint.id,
-                text,
-                report.map(Value::to_string),
-                run,
-                arrays.map(ContentHash::of_bytes),
-                arrays
-            ],
-        )?;
-        let id =
-            tx.query_row("SELECT validation_id FROM validation WHERE hash = ?1", [hash], |row| row.get(0))?;
-        if inserted > 0 {
-            for m in metrics {
-                tx.prepare_cached(
-                    "INSERT INTO validation_metric (validation_id, metric, parameter, subset, value, low, high, p_value) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                )?
-                .execute(params![id, m.metric, m.parameter, m.subset, m.value, m.low, m.high, m.p_value])?;
-            }
-        }
-        tx.commit()?;
-        let label = checkpoint.name.clone().unwrap_or_default();
-        self.add_run_input(run, &Artifact::product(ProductKind::Checkpoint, label, checkpoint.hash))?;
-        self.add_run_output(
-            run,
-            &Artifact::product(ProductKind::Validation, name.unwrap_or("validation"), hash),
-        )?;
-        Ok(id)
     }
 
     pub(super) fn check_name_free(
