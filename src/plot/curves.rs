@@ -1,4 +1,4 @@
-//! Figures made of curves: histories of a galaxy, training, noise models, p-p plots.
+//! Figures made of curves: histories of a galaxy, training, noise models.
 
 use super::PlotError;
 use super::axes::{Axes, Axis, Labels, Mark};
@@ -208,55 +208,5 @@ pub fn noise(model: &crate::noise::NoiseModel, galaxies: &[Vec<(f64, f64)>]) -> 
             axes.marks(&mut canvas, &marks);
         }
     }
-    Ok(canvas)
-}
-
-/// Cumulative distribution of ranks against the uniform one, one curve per parameter.
-///
-/// `ranks` are fractions of draws below the truth, one list per label.
-pub fn pp(labels: &[&str], ranks: &[Vec<f64>], title: &str) -> Result<Canvas, PlotError> {
-    let n = ranks.first().map_or(0, Vec::len);
-    if n == 0 || ranks.len() != labels.len() {
-        return Err(PlotError::Data { what: "a p-p plot", reason: "it has no ranks".into() });
-    }
-    let mut canvas = Canvas::new(620.0, 520.0);
-    let axes = Axes {
-        left: 70.0,
-        top: 36.0,
-        width: 420.0,
-        height: 420.0,
-        x: Axis::linear(0.0, 1.0),
-        y: Axis::linear(0.0, 1.0),
-    };
-    let grid: Vec<f64> = (0..=100).map(|k| f64::from(k) / 100.0).collect();
-    // Pointwise 95 % interval of the empirical distribution of n uniform numbers.
-    let half: Vec<f64> = grid.iter().map(|p| 1.96 * (p * (1.0 - p) / n as f64).sqrt()).collect();
-    let low: Vec<f64> = grid.iter().zip(&half).map(|(p, h)| p - h).collect();
-    let high: Vec<f64> = grid.iter().zip(&half).map(|(p, h)| p + h).collect();
-    axes.band(&mut canvas, &grid, &low, &high, (palette::GREY, 0.3));
-    axes.curve(&mut canvas, [(0.0, 0.0), (1.0, 1.0)], Stroke::new(palette::BLACK, 1.0).dashed());
-    for (k, (label, ranks)) in labels.iter().zip(ranks).enumerate() {
-        let color = palette::SERIES[k % 7];
-        let mut sorted = ranks.clone();
-        sorted.sort_by(f64::total_cmp);
-        let step = (sorted.len() / 400).max(1);
-        let points = sorted
-            .iter()
-            .enumerate()
-            .step_by(step)
-            .map(|(i, &rank)| (rank, (i as f64 + 0.5) / sorted.len() as f64));
-        let stroke = Stroke { color, width: 1.4, dashed: k >= 7 };
-        axes.curve(&mut canvas, points, stroke);
-        let y = axes.top + 12.0 + 18.0 * k as f64;
-        canvas.line((505.0, y - 4.0), (528.0, y - 4.0), stroke);
-        draw_label(&mut canvas, (534.0, y), label, 11, Anchor::Start, false);
-    }
-    let labels = Labels {
-        x: Some("credible level"),
-        y: Some("fraction of truths below"),
-        title: Some(title),
-        ..Labels::default()
-    };
-    axes.frame(&mut canvas, &labels);
     Ok(canvas)
 }

@@ -8,6 +8,7 @@ pub mod canvas;
 mod contour;
 pub mod corner;
 pub mod curves;
+pub mod diagnostics;
 pub mod sed;
 pub mod spectrum;
 pub mod text;

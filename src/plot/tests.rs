@@ -1,6 +1,10 @@
 use super::axes::Axis;
 use super::corner::{Sample, Variable, corner};
 use super::curves::{QuantileBand, TrainingCurve};
+use super::diagnostics::{
+    ByBin, Counted, Histogram, Levels, Points, Ranks, Recovered, coverage_by_bin, histograms,
+    rank_histograms, recovery, side_by_side, uniform_curves,
+};
 use super::*;
 use crate::noise::NoiseModel;
 use crate::rng::Streams;
@@ -97,14 +101,69 @@ fn the_other_figures_have_their_labels() {
     let canvas = curves::training(&[curve], "examples seen  [millions]", "training").unwrap();
     assert!(canvas.svg().contains("examples seen"));
     keep(&canvas, "training");
+}
 
-    let ranks: Vec<Vec<f64>> = (1..9)
-        .map(|k| (0..500).map(|i| (f64::from(i) / 500.0).powf(0.9 + 0.03 * f64::from(k))).collect())
+/// Ranks of 500 mocks, of quantities that lean more and more.
+fn leaning() -> Vec<Vec<f64>> {
+    let lean = |k: i32| (0..500).map(|i| (f64::from(i) / 500.0).powf(0.9 + 0.03 * f64::from(k))).collect();
+    (1..9).map(lean).collect()
+}
+
+const QUANTITIES: [&str; 8] = ["log_mstar", "beta1", "beta2", "beta3", "beta4", "fburst", "tburst", "tau_bc"];
+
+#[test]
+fn rank_figures_show_every_quantity_and_say_what_is_wrong() {
+    let ranks = leaning();
+    let panels: Vec<Ranks> = (0..8)
+        .map(|i| {
+            let note = if i < 2 { "draws low by 0.1 sd" } else { "uniform" };
+            Ranks { label: QUANTITIES[i], values: &ranks[i], note }
+        })
         .collect();
-    let labels = ["log_mstar", "beta1", "beta2", "beta3", "beta4", "fburst", "tburst", "tau_bc"];
-    let canvas = curves::pp(&labels, &ranks, "ranks of 500 mocks").unwrap();
-    assert!(canvas.svg().contains("credible level"));
+    let canvas = rank_histograms(&panels, 20, "500 mocks").unwrap();
+    let svg = canvas.svg();
+    assert!(QUANTITIES.iter().all(|name| svg.contains(name)));
+    assert!(svg.contains("log_mstar: draws low by 0.1 sd") && !svg.contains("tau_bc: uniform"));
+    keep(&canvas, "ranks");
+    let curves: Vec<Levels> = (0..8).map(|i| Levels { label: QUANTITIES[i], values: &ranks[i] }).collect();
+    let canvas = uniform_curves(&curves, ("rank", "fraction of truths below"), "500 mocks").unwrap();
+    assert!(canvas.svg().contains("difference"));
     keep(&canvas, "pp");
+    assert!(rank_histograms(&[], 20, "none").is_err() && uniform_curves(&[], ("", ""), "none").is_err());
+}
+
+#[test]
+fn subsets_recovery_and_comparisons_are_drawn() {
+    let by = |covariate| ByBin {
+        covariate,
+        x: vec![0.05, 0.1, 0.15],
+        lines: vec![vec![0.67, 0.69, 0.70], vec![0.66, 0.68, f64::NAN]],
+        joint: vec![0.66, 0.68, 0.71],
+        expected: vec![(0.65, 0.71); 3],
+    };
+    let canvas = coverage_by_bin(&[by("redshift"), by("magnitude")], &QUANTITIES[..2], "68 %").unwrap();
+    assert!(canvas.svg().contains("all jointly"));
+    keep(&canvas, "subsets");
+    let columns = draws(3000);
+    let truth: Vec<f64> = columns[0].iter().map(|&v| f64::from(v)).collect();
+    let median: Vec<f64> =
+        truth.iter().zip(&columns[1]).map(|(t, e)| t + 0.2 * (f64::from(*e) - 0.5)).collect();
+    let one = Recovered { label: "log M", truth: &truth, median: &median, note: "bias 0.0, scatter 0.02" };
+    let canvas = recovery(&[one; 5], "recovery").unwrap();
+    assert!(canvas.svg().contains("posterior median"));
+    keep(&canvas, "recovery");
+    let series =
+        vec![Counted { label: "mocks", values: &median }, Counted { label: "real galaxies", values: &truth }];
+    let one = Histogram { x_label: "value", range: (10.0, 10.6), n_bins: 20, series, marks: vec![10.3] };
+    let canvas = histograms(&[one.clone(), one], "histograms").unwrap();
+    assert!(canvas.svg().contains("real galaxies"));
+    keep(&canvas, "histograms");
+    let points = |label, off: f64| Points { label, values: vec![(0.66 + off, 0.68 + off, 0.70 + off); 8] };
+    let all = [points("old", 0.0), points("new", 0.01)];
+    let canvas = side_by_side(&QUANTITIES, &all, ("in 68 %", (0.665, 0.695)), "old and new").unwrap();
+    assert!(canvas.svg().contains("old and new"));
+    keep(&canvas, "side-by-side");
+    assert!(side_by_side(&QUANTITIES[..3], &all, ("", (0.0, 1.0)), "").is_err());
 }
 
 #[test]
