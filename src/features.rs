@@ -110,6 +110,11 @@ impl FeatureSpec {
         &self.bands
     }
 
+    /// Index of the band whose magnitude stands for the brightness.
+    pub fn reference(&self) -> usize {
+        self.reference
+    }
+
     /// Whether galaxies may lack bands.
     pub fn allows_missing(&self) -> bool {
         self.mask
@@ -149,7 +154,7 @@ impl FeatureSpec {
     }
 
     /// Its error.
-    fn asinh_mag_error(&self, band: usize, flux_nmgy: f64, sigma_nmgy: f64) -> f64 {
+    pub fn asinh_mag_error(&self, band: usize, flux_nmgy: f64, sigma_nmgy: f64) -> f64 {
         let b = self.softening_nmgy[band];
         MAG_PER_RELATIVE * sigma_nmgy / flux_nmgy.hypot(2.0 * b)
     }
@@ -217,7 +222,7 @@ impl FeatureSpec {
 
 /// 5 log10 of the luminosity distance to second order in redshift (deceleration -0.54), in units
 /// of c/H0; a smooth stand-in that is the same whatever the cosmology.
-fn distance_modulus_proxy(zred: f64) -> f64 {
+pub fn distance_modulus_proxy(zred: f64) -> f64 {
     5.0 * (zred * (1.0 + 0.77 * zred)).log10()
 }
 

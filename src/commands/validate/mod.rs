@@ -1,151 +1,329 @@
-//! `sedflow validate`: calibration of a checkpoint on fresh mocks.
+//! `sedflow validate`: is a checkpoint right? Calibration on mocks, predictive checks on real galaxies,
+//! two checkpoints side by side.
 
-use std::io::Write;
+mod compare;
+mod document;
+mod figures;
+mod galaxies;
+mod mocks;
+mod report;
+
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::bail;
-use rand::RngExt;
-use rayon::prelude::*;
-use serde_json::json;
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
 
 use super::listen::Terminal;
 use super::{Context, Outcome, setup};
+use crate::hash::ContentHash;
 use crate::infer::SHIPPED_NAME;
-use crate::plot::curves::pp;
-use crate::prior::{N_PARAM, PARAMS};
 use crate::progress::{Event, Progress};
-use crate::rng::Streams;
 use crate::sed::PhotTable;
-use crate::simulate::{Recipe, Simulator};
-use crate::store::{Metric, RunSpec, RunState, Store, ValidationSpec};
-use crate::validate::{Coverage, rank_fraction};
+use crate::simulate::table_options;
+use crate::store::{Metric, RunId, RunSpec, RunState, Store, ValidationSpec};
+use crate::validate::{Evidence, Findings, Settings};
+use galaxies::{Chosen, Galaxies};
+use mocks::{Examiner, Parts, Source};
 
-#[derive(Debug, clap::Args)]
+/// Counts with every change of what the evidence of a mock is.
+const EVIDENCE_VERSION: u32 = 1;
+/// Mocks and real galaxies looked at where nothing is said.
+const MOCKS: u64 = 1000;
+const GALAXIES: u64 = 200;
+
+#[derive(Debug, Clone, clap::Args)]
 pub struct ValidateArgs {
     /// `sdss-ugriz` (shipped), a checkpoint of the catalog, or a file
     #[arg(default_value = SHIPPED_NAME)]
     checkpoint: String,
-    /// Mocks to simulate
+    /// The same as an option
+    #[arg(long = "checkpoint", value_name = "CHECKPOINT", conflicts_with = "checkpoint")]
+    named: Option<String>,
+    /// Put two checkpoints side by side
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with_all = ["checkpoint", "named"])]
+    compare: Vec<String>,
+    /// Mocks to look at [default: 1000, or all of a stored set]
+    #[arg(long)]
+    mocks: Option<u64>,
+    /// Draws per mock and galaxy
     #[arg(long, default_value_t = 1000)]
-    mocks: usize,
-    /// Draws per mock
-    #[arg(long, default_value_t = 1000)]
-    draws: usize,
-    /// Of the mocks; another one than the training's
+    draws: u64,
+    /// Of mocks and draws; another one than the training's
     #[arg(long, default_value_t = 1_000_003)]
     seed: u64,
-    /// Write the p-p plot to this .png or .svg
+    /// Mocks of a stored set (`simulate`) instead of fresh ones
+    #[arg(long, value_name = "SET")]
+    set: Option<String>,
+    /// Probability of each band of fresh mocks to be missing
+    #[arg(long, default_value_t = 0.0, value_name = "P")]
+    missing: f64,
+    /// Real galaxies of the catalog for predictive checks, 0 for none [default: 200]
+    #[arg(long)]
+    galaxies: Option<u64>,
+    /// Condition on them, such as "survey = 'nsa' and redshift < 0.1"
+    #[arg(long = "where", value_name = "EXPR")]
+    condition: Option<String>,
+    /// Bins of redshift, magnitude and signal-to-noise
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
+    bins: u16,
+    /// Write the figures to this folder, as PNG and SVG
+    #[arg(long, value_name = "DIR")]
+    folder: Option<PathBuf>,
+    /// Write one file with all tables and figures, .html or .md
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Write the p-p plot alone to this .png or .svg
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    /// Name of the validation in the catalog
+    #[arg(long, conflicts_with = "compare")]
+    name: Option<String>,
+}
+
+/// One checkpoint examined.
+pub struct Validated {
+    pub name: String,
+    pub hash: ContentHash,
+    pub config: Value,
+    /// What its mocks depend on: the same for two checkpoints that are shown the same.
+    pub mocks_of: Value,
+    pub evidence: Evidence,
+    pub findings: Findings,
+    pub galaxies: Option<Galaxies>,
 }
 
 pub fn run(args: ValidateArgs, context: &Context) -> anyhow::Result<Outcome> {
-    if args.mocks == 0 || args.draws == 0 {
-        bail!("--mocks and --draws are at least 1");
-    }
+    check(&args)?;
     let terminal = Terminal::new(context.quiet);
     let mut store = Store::open_or_create(&context.catalog)?;
+    let names = match &args.named {
+        _ if !args.compare.is_empty() => args.compare.clone(),
+        Some(name) => vec![name.clone()],
+        None => vec![args.checkpoint.clone()],
+    };
     let config = json!({
-        "checkpoint": args.checkpoint, "mocks": args.mocks, "draws": args.draws, "seed": args.seed,
+        "checkpoints": names, "mocks": args.mocks, "draws": args.draws, "seed": args.seed, "set": args.set,
+        "missing": args.missing, "galaxies": args.galaxies, "where": args.condition, "bins": args.bins,
+        "name": args.name,
     });
     let spec = RunSpec { command: "validate", config: &config, seed: Some(args.seed), resumes: None };
-    let ranks = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
-        let loaded = setup::load_checkpoint(store, run, &args.checkpoint)?;
-        let ranks = ranks(&loaded, &args, &terminal)?;
-        let Some(ranks) = ranks else { return Ok((None, RunState::Interrupted)) };
-        let metrics: Vec<Metric> = PARAMS
-            .iter()
-            .zip(&ranks)
-            .filter(|(_, ranks)| !ranks.is_empty())
-            .flat_map(|(info, ranks)| {
-                let c = Coverage::of(ranks);
-                let metric = move |metric: &str, value| Metric {
-                    metric: metric.to_owned(),
-                    parameter: info.name.to_owned(),
-                    subset: String::new(),
-                    value,
-                    low: None,
-                    high: None,
-                    p_value: None,
-                };
-                [metric("ks", c.ks), metric("coverage68", c.in_68), metric("coverage95", c.in_95)]
-            })
-            .collect();
-        let checkpoint = store.find_checkpoint(&loaded.hash.to_string())?;
-        store.put_validation(
-            run,
-            &ValidationSpec {
-                name: None,
-                checkpoint: &checkpoint,
-                config: &config,
-                report: None,
-                metrics: &metrics,
-                arrays: None,
-            },
-        )?;
-        Ok((Some(ranks), RunState::Done))
+    let validated = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
+        let mut all = Vec::new();
+        for name in &names {
+            match validate(store, run, name, &args, &terminal)? {
+                Some(validated) => all.push(validated),
+                None => return Ok((None, RunState::Interrupted)),
+            }
+        }
+        Ok((Some(all), RunState::Done))
     })?;
-    let Some(ranks) = ranks else { return Ok(Outcome::Interrupted) };
+    let Some(validated) = validated else {
+        eprintln!("stopped; the same command goes on where it was");
+        return Ok(Outcome::Interrupted);
+    };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{:<12} {:>8} {:>8} {:>8} {:>8}", "parameter", "KS", "in 68 %", "in 95 %", "bias")?;
-    let free: Vec<usize> = (0..N_PARAM).filter(|&param| !ranks[param].is_empty()).collect();
-    for &param in &free {
-        let c = Coverage::of(&ranks[param]);
-        let name = PARAMS[param].name;
-        writeln!(out, "{name:<12} {:>8.4} {:>8.3} {:>8.3} {:>8.4}", c.ks, c.in_68, c.in_95, c.bias)?;
-    }
-    if let Some(path) = &args.plot {
-        let labels: Vec<&str> = free.iter().map(|&param| PARAMS[param].symbol).collect();
-        let shown: Vec<Vec<f64>> = free.iter().map(|&param| ranks[param].clone()).collect();
-        let title = format!("{}: {} mocks", args.checkpoint, args.mocks);
-        pp(&labels, &shown, &title)?.save(path)?;
+    match &validated[..] {
+        [one] => {
+            report::print(&mut out, one)?;
+            show(one, &args, context)?;
+        }
+        [a, b] => {
+            let comparison = compare::comparison(a, b, a.mocks_of == b.mocks_of);
+            comparison.print(&mut out)?;
+            if args.folder.is_some() || args.report.is_some() {
+                let figures = compare::figures(a, b)?;
+                if let Some(folder) = &args.folder {
+                    figures::save(&figures, folder)?;
+                    for one in [a, b] {
+                        figures::save(&figures::of_one(one)?, &folder.join(&one.name))?;
+                    }
+                }
+                if let Some(path) = &args.report {
+                    report::write(&comparison.document(a, b, &figures), path)?;
+                }
+                wrote(&args, context);
+            }
+        }
+        _ => {}
     }
     Ok(Outcome::Done)
 }
 
-/// Rank fractions of every parameter over the mocks; none where it is fixed, nothing if cancelled.
-fn ranks(
-    loaded: &setup::Loaded,
+/// Refuses what cannot work before any work is done.
+fn check(args: &ValidateArgs) -> anyhow::Result<()> {
+    if args.mocks.is_some_and(|n| n < 2) {
+        bail!("--mocks is {}, expected at least 2", args.mocks.unwrap_or(0));
+    }
+    if !(3..=1_000_000).contains(&args.draws) {
+        bail!("--draws is {}, expected 3 to 1000000", args.draws);
+    }
+    if args.set.is_some() && args.missing > 0.0 {
+        bail!("--missing is for fresh mocks; the bands of a stored set are missing or not already");
+    }
+    if args.condition.is_some() && args.galaxies == Some(0) {
+        bail!("--where chooses galaxies, but --galaxies is 0");
+    }
+    if let Some(path) = &args.report {
+        report::check_name(path)?;
+    }
+    if let Some(path) = &args.plot
+        && !path.extension().is_some_and(|ending| ending == "png" || ending == "svg")
+    {
+        bail!("{}: the name of a figure ends in .png or .svg", path.display());
+    }
+    Ok(())
+}
+
+/// Figures and report of one validation, where asked for.
+fn show(one: &Validated, args: &ValidateArgs, context: &Context) -> anyhow::Result<()> {
+    if args.folder.is_none() && args.report.is_none() && args.plot.is_none() {
+        return Ok(());
+    }
+    let figures = figures::of_one(one)?;
+    if let Some(folder) = &args.folder {
+        figures::save(&figures, folder)?;
+    }
+    if let Some(path) = &args.report {
+        report::write(&report::document(one, &figures), path)?;
+    }
+    if let Some(path) = &args.plot
+        && let Some(figure) = figures.iter().find(|figure| figure.name == "pp")
+    {
+        figure.canvas.save(path)?;
+    }
+    wrote(args, context);
+    Ok(())
+}
+
+fn wrote(args: &ValidateArgs, context: &Context) {
+    for path in [&args.folder, &args.report, &args.plot].into_iter().flatten() {
+        context.remark(&format!("wrote {}", path.display()));
+    }
+}
+
+/// Examines one checkpoint, or finds that it was; `None` if stopped.
+fn validate(
+    store: &mut Store,
+    run: RunId,
+    name: &str,
     args: &ValidateArgs,
     progress: &dyn Progress,
-) -> anyhow::Result<Option<Vec<Vec<f64>>>> {
-    let npe = &loaded.npe;
-    let prior = npe.prior();
-    let table = PhotTable::new(&loaded.model, &loaded.filters, prior.zred_support(), &Default::default())?;
-    let simulator = Simulator::new(prior, &table, &npe.card().noise, Recipe::default(), args.seed)?;
-    let rows = simulator.rows(0, args.mocks)?;
-    let x = rows.features(&npe.card().features)?;
-    let streams = Streams::new(args.seed, "validate rank");
-    let done = AtomicU64::new(0);
-    progress.report(Event::Started {
-        what: "validating".into(),
-        total: Some(args.mocks as u64),
-        unit: "mocks",
-    });
-    let of_mock = |mock: usize| -> anyhow::Result<Option<Vec<f64>>> {
-        if progress.cancelled() {
-            return Ok(None);
+) -> anyhow::Result<Option<Validated>> {
+    let loaded = setup::load_checkpoint(store, run, name)?;
+    let checkpoint = store.find_checkpoint(&loaded.hash.to_string())?;
+    let prior = loaded.npe.prior();
+    let table = PhotTable::new(&loaded.model, &loaded.filters, prior.zred_support(), &table_options(prior))?;
+    let examiner = Examiner::new(&loaded, &table, args.draws as usize, args.seed);
+    let mut source = match &args.set {
+        Some(set) => Source::stored(store, set, &loaded, &checkpoint)?,
+        None => Source::fresh(&loaded, &table, args.missing, args.seed)?,
+    };
+    let n = match (args.mocks, source.len()) {
+        (Some(n), Some(most)) if n > most => {
+            bail!(
+                "set {} has {most} rows, fewer than the {n} mocks asked for",
+                args.set.as_deref().unwrap_or("")
+            )
         }
-        let latent = npe.flow().sample(x.row(mock), args.draws, args.seed, mock as u64)?;
-        let mut theta = vec![0.0; N_PARAM * args.draws];
-        prior.theta_map().columns(&latent.iter().copied().collect::<Vec<_>>(), &mut theta);
-        let mut rng = streams.at(mock as u64);
-        let truth = &rows.theta[mock * N_PARAM..(mock + 1) * N_PARAM];
-        let ranks = theta
-            .chunks_exact(args.draws)
-            .zip(truth)
-            .map(|(draws, &truth)| rank_fraction(draws, truth, rng.random()))
-            .collect();
-        progress.report(Event::Advanced { done: done.fetch_add(1, Ordering::Relaxed) + 1 });
-        Ok(Some(ranks))
+        (Some(n), _) => n,
+        (None, Some(all)) => all,
+        (None, None) => MOCKS,
     };
-    let all: Vec<Option<Vec<f64>>> =
-        (0..args.mocks).into_par_iter().map(of_mock).collect::<Result<_, _>>()?;
-    progress.report(Event::Finished);
-    let Some(all) = all.into_iter().collect::<Option<Vec<Vec<f64>>>>() else { return Ok(None) };
-    let column = |param: usize| {
-        if prior.is_fixed(param) { vec![] } else { all.iter().map(|ranks| ranks[param]).collect() }
+    let chosen = choose(store, &examiner, args)?;
+    let card = loaded.npe.card();
+    let mocks_of = json!({
+        "prior": prior.hash()?, "noise": card.noise.hash()?, "sed_model": card.sed_model, "filters": card.filters,
+        "set": args.set, "missing": args.missing, "seed": args.seed, "mocks": n,
+    });
+    let config = json!({
+        "version": EVIDENCE_VERSION, "mocks": n, "draws": args.draws, "seed": args.seed,
+        "set": match &source { Source::Stored { set, .. } => json!(set.hash), Source::Fresh(_) => Value::Null },
+        "missing": args.missing,
+        "galaxies": chosen.as_ref().map(|chosen| chosen.hash),
+    });
+    let settings = Settings { n_bins: usize::from(args.bins), ..Settings::default() };
+    let done = |evidence: Evidence, galaxies: Option<Galaxies>| Validated {
+        name: loaded.name.clone(),
+        hash: loaded.hash,
+        config: config.clone(),
+        mocks_of: mocks_of.clone(),
+        findings: Findings::of(&evidence, &settings),
+        evidence,
+        galaxies,
     };
-    Ok(Some((0..N_PARAM).map(column).collect()))
+    if let Some(kept) = store.find_validation(&checkpoint, &config)? {
+        progress
+            .report(Event::Note(format!("{}: validated before, as the same mocks would again", loaded.name)));
+        let bytes = kept.arrays.context("the validation kept in the catalog has no evidence")?;
+        let arrays = mocks::unpack(&bytes)?;
+        let evidence = Evidence::from_arrays(&examiner.names(), &arrays)?;
+        let galaxies = chosen.is_some().then(|| Galaxies::from_arrays(&arrays));
+        return Ok(Some(done(evidence, galaxies)));
+    }
+    let parts = Parts { checkpoint: &checkpoint, config: &config };
+    let Some(evidence) = mocks::gather(store, &parts, &examiner, &mut source, n, progress)? else {
+        return Ok(None);
+    };
+    let galaxies = match &chosen {
+        None => None,
+        Some(chosen) => match galaxies::gather(store, &parts, &examiner, chosen, progress)? {
+            Some(galaxies) => Some(galaxies),
+            None => return Ok(None),
+        },
+    };
+    let validated = done(evidence, galaxies);
+    let mut arrays = validated.evidence.to_arrays();
+    arrays.extend(validated.galaxies.iter().flat_map(Galaxies::to_arrays));
+    let metrics: Vec<Metric> = validated
+        .findings
+        .measures()
+        .into_iter()
+        .map(|m| Metric {
+            metric: m.metric,
+            parameter: m.quantity,
+            subset: m.subset,
+            value: m.value,
+            low: m.range.map(|range| range.0),
+            high: m.range.map(|range| range.1),
+            p_value: m.p_value,
+        })
+        .collect();
+    let words = json!({
+        "quantities": validated.evidence.names,
+        "problems": validated.findings.problems.iter().map(|p| json!({
+            "diagnostic": p.diagnostic, "quantity": p.quantity, "subset": p.subset, "reading": p.shape.as_str(),
+            "p_value": p.p_value,
+        })).collect::<Vec<_>>(),
+    });
+    store.put_validation(
+        run,
+        &ValidationSpec {
+            name: args.name.as_deref(),
+            checkpoint: &checkpoint,
+            config: &config,
+            report: Some(&words),
+            metrics: &metrics,
+            arrays: Some(&mocks::pack(&arrays)?),
+        },
+    )?;
+    Ok(Some(validated))
+}
+
+/// The real galaxies to look at; none where the catalog has none and nobody asked for any.
+fn choose(store: &Store, examiner: &Examiner, args: &ValidateArgs) -> anyhow::Result<Option<Chosen>> {
+    let asked = args.galaxies.is_some() || args.condition.is_some();
+    if args.galaxies == Some(0) || !asked && store.surveys()?.is_empty() {
+        return Ok(None);
+    }
+    let n = args.galaxies.unwrap_or(GALAXIES);
+    match Chosen::new(store, examiner, args.condition.as_deref(), n) {
+        Ok(chosen) if chosen.galaxies.is_empty() && asked => {
+            bail!("no galaxy is selected: ingest some first, or change --where")
+        }
+        Ok(chosen) if chosen.galaxies.is_empty() => Ok(None),
+        Ok(chosen) => Ok(Some(chosen)),
+        // A catalog of other bands has no galaxies for this checkpoint.
+        Err(_) if !asked => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -1,0 +1,159 @@
+//! Real galaxies of the catalog: does the posterior predict the photometry it was made from?
+
+use rayon::prelude::*;
+
+use super::mocks::{Examiner, Parts, Photometry};
+use crate::commands::infer::{measured_for, stream_of};
+use crate::hash::ContentHash;
+use crate::infer::Measured;
+use crate::progress::{Event, Progress};
+use crate::sed::Scratch;
+use crate::store::{GalaxyId, ObservedGalaxy, Selection, Store};
+use crate::validate::evidence::Named;
+
+/// Galaxies of one part.
+const PART: usize = 50;
+
+/// Predictive checks of galaxies inside the checkpoint's support, one entry each.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Galaxies {
+    /// Rows of the catalog.
+    pub ids: Vec<f64>,
+    pub chi2_best: Vec<f64>,
+    pub p_value: Vec<f64>,
+    /// Galaxies that the checkpoint has no posterior for.
+    pub refused: u64,
+}
+
+const FIELDS: [&str; 3] = ["galaxy_id", "galaxy_chi2_best", "galaxy_ppc_p_value"];
+
+impl Galaxies {
+    pub fn to_arrays(&self) -> Vec<Named> {
+        let array = |(name, values): (&str, &Vec<f64>)| {
+            (name.to_owned(), vec![values.len()], values.iter().map(|&v| v as f32).collect())
+        };
+        let mut arrays: Vec<Named> =
+            FIELDS.into_iter().zip([&self.ids, &self.chi2_best, &self.p_value]).map(array).collect();
+        arrays.push(("galaxies_refused".to_owned(), vec![1], vec![self.refused as f32]));
+        arrays
+    }
+
+    /// Back from [`Self::to_arrays`]; empty where there are none.
+    pub fn from_arrays(arrays: &[Named]) -> Self {
+        let get = |name: &str| -> Vec<f64> {
+            let array = arrays.iter().find(|(found, ..)| found == name);
+            array.map_or(vec![], |(_, _, values)| values.iter().map(|&v| f64::from(v)).collect())
+        };
+        Self {
+            ids: get(FIELDS[0]),
+            chi2_best: get(FIELDS[1]),
+            p_value: get(FIELDS[2]),
+            refused: get("galaxies_refused").first().map_or(0, |&n| n as u64),
+        }
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.ids.append(&mut other.ids);
+        self.chi2_best.append(&mut other.chi2_best);
+        self.p_value.append(&mut other.p_value);
+        self.refused += other.refused;
+    }
+}
+
+/// Galaxies to look at, chosen and read.
+pub struct Chosen {
+    pub galaxies: Vec<(ObservedGalaxy, Measured)>,
+    /// Of all that was observed of them.
+    pub hash: ContentHash,
+}
+
+impl Chosen {
+    /// About `n` galaxies that meet the condition, spread over the catalog.
+    pub fn new(store: &Store, examiner: &Examiner, condition: Option<&str>, n: u64) -> anyhow::Result<Self> {
+        let ids = store.select_galaxies(&Selection { condition, ..Selection::default() })?;
+        let step = (ids.len() as u64).div_ceil(n.max(1)).max(1) as usize;
+        let ids: Vec<GalaxyId> = ids.into_iter().step_by(step).collect();
+        let mut galaxies = Vec::with_capacity(ids.len());
+        let mut observed = Vec::new();
+        for id in ids {
+            let (galaxy, measured) = measured_for(store, examiner.loaded, id)?;
+            observed.extend_from_slice(galaxy.object_id.as_bytes());
+            let numbers = measured.flux_nmgy.iter().chain(&measured.sigma_nmgy).chain(&galaxy.redshift);
+            numbers.for_each(|number| observed.extend(number.to_le_bytes()));
+            galaxies.push((galaxy, measured));
+        }
+        Ok(Self { galaxies, hash: ContentHash::of_bytes(&observed) })
+    }
+}
+
+/// Predictive checks of the galaxies; `None` if stopped.
+pub fn gather(
+    store: &mut Store,
+    parts: &Parts,
+    examiner: &Examiner,
+    chosen: &Chosen,
+    progress: &dyn Progress,
+) -> anyhow::Result<Option<Galaxies>> {
+    let mut all = Galaxies::default();
+    let total = chosen.galaxies.len() as u64;
+    progress.report(Event::Started { what: "real galaxies".into(), total: Some(total), unit: "galaxies" });
+    let mut done = 0;
+    for (part, galaxies) in (0..).zip(chosen.galaxies.chunks(PART)) {
+        if let Some(arrays) = parts.get(store, ("galaxies", part))? {
+            all.append(Galaxies::from_arrays(&arrays));
+        } else {
+            let rows: Vec<Option<(f64, f64, f64)>> = galaxies
+                .par_iter()
+                .map_init(Scratch::default, |scratch, (galaxy, measured)| {
+                    (!progress.cancelled()).then(|| one(examiner, galaxy, measured, scratch)).flatten()
+                })
+                .collect();
+            if progress.cancelled() {
+                progress.report(Event::Finished);
+                return Ok(None);
+            }
+            let mut found = Galaxies::default();
+            for row in rows {
+                match row {
+                    Some((id, chi2, p)) => {
+                        found.ids.push(id);
+                        found.chi2_best.push(chi2);
+                        found.p_value.push(p);
+                    }
+                    None => found.refused += 1,
+                }
+            }
+            parts.put(store, ("galaxies", part), &found.to_arrays())?;
+            all.append(found);
+        }
+        done += galaxies.len() as u64;
+        progress.report(Event::Advanced { done });
+    }
+    progress.report(Event::Finished);
+    Ok(Some(all))
+}
+
+/// One galaxy's number, chi-squared of the best draw and p-value; nothing where it has no posterior.
+fn one(
+    examiner: &Examiner,
+    galaxy: &ObservedGalaxy,
+    measured: &Measured,
+    scratch: &mut Scratch,
+) -> Option<(f64, f64, f64)> {
+    let npe = &examiner.loaded.npe;
+    let observation = measured.at(galaxy.redshift.unwrap_or(f64::NAN));
+    let x = npe.features(&observation).ok()?;
+    if !npe.outside(&observation, &x).is_empty() {
+        return None;
+    }
+    let stream = stream_of("validate", &galaxy.object_id);
+    let derived = &examiner.loaded.derived;
+    let draws = npe.draw(&x, observation.zred, examiner.draws, (examiner.seed, stream), derived).ok()?;
+    let photometry = Photometry {
+        flux_nmgy: measured.flux_nmgy.clone(),
+        sigma_nmgy: measured.sigma_nmgy.clone(),
+        observed: measured.observed,
+    };
+    let found = examiner.predictive(&draws, &photometry, observation.zred, scratch);
+    Some((galaxy.id.0 as f64, found.chi2_best, found.p_value))
+}
