@@ -7,6 +7,7 @@
 pub mod importance;
 pub mod ladder;
 pub mod mcmc;
+pub mod nle;
 pub mod posterior;
 mod reason;
 mod recipe;
@@ -47,6 +48,8 @@ pub enum NpeError {
     Checkpoint(#[from] CheckpointError),
     #[error("the checkpoint does not say what it was trained for: {0}")]
     Card(#[from] serde_json::Error),
+    #[error("this is a likelihood (density of photometry given parameters), not a posterior")]
+    Likelihood,
     #[error("the checkpoint has format version {found}; this program knows {CARD_VERSION}")]
     Version { found: u32 },
     #[error("the checkpoint's prior: {0}")]
@@ -275,6 +278,9 @@ impl Npe {
     /// From the bytes of a checkpoint. Errors where its parts do not belong together.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NpeError> {
         let flow = Ensemble::from_bytes(bytes)?;
+        if flow.info.extra["kind"] == "nle" {
+            return Err(NpeError::Likelihood);
+        }
         let card: ModelCard = serde_json::from_value(flow.info.extra.clone())?;
         if card.version != CARD_VERSION {
             return Err(NpeError::Version { found: card.version });

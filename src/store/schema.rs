@@ -15,11 +15,8 @@ pub const APPLICATION_ID: i64 = 0x5345_4446;
 const MIGRATIONS: &[&str] = &[
     concat!(include_str!("../../schema/0001_initial.sql"), include_str!("../../schema/0001_dictionary.sql")),
     include_str!("../../schema/0002_recipe.sql"),
-
     include_str!("../../schema/0003_ssp_grid_bytes.sql"),
-
     include_str!("../../schema/0004_validation_part.sql"),
-
 ];
 
 /// The migrations a program knows; tests bring their own.
