@@ -307,7 +307,10 @@ fn a_catalog_of_every_schema_there_was_opens_and_answers() {
         let checked = ok(sedflow(&path, &["check"]));
         assert!(checked.lines().all(|line| line.starts_with("ok ")), "{checked}");
         // it is not only read: work on it goes on, and with what was made then
-        ok(sedflow(&path, &["-q", "infer", "--method", "npe", "--checkpoint", "tiny", "--name", "again", "--draws", "20"]));
+        ok(sedflow(
+            &path,
+            &["-q", "infer", "--method", "npe", "--checkpoint", "tiny", "--name", "again", "--draws", "20"],
+        ));
         ok(sedflow(&path, &["gc"]));
     }
 }

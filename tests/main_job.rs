@@ -98,8 +98,20 @@ fn a_training_stopped_and_killed_ends_in_the_same_weights() {
     let (calm, rough) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let steps = ["--set", "set", "--batch", "100", "--steps", "3000", "--seed", "2"];
     let train = [&["-C", "c.db", "train", "--name", "tiny"], &TINY[..], &steps].concat();
-    let infer =
-        ["-q", "-C", "c.db", "infer", "--method", "npe", "--checkpoint", "tiny", "--draws", "20", "--where", "redshift < 0.03"];
+    let infer = [
+        "-q",
+        "-C",
+        "c.db",
+        "infer",
+        "--method",
+        "npe",
+        "--checkpoint",
+        "tiny",
+        "--draws",
+        "20",
+        "--where",
+        "redshift < 0.03",
+    ];
     for folder in [calm.path(), rough.path()] {
         sample(folder);
         training_set(folder);

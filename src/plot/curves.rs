@@ -2,8 +2,7 @@
 
 use super::PlotError;
 use super::axes::{Axes, Axis, Labels, Mark};
-use super::canvas::{Anchor, Canvas, Stroke, palette};
-use super::text::draw_label;
+use super::canvas::{Canvas, Stroke, palette};
 
 /// Opacity of the 95 % interval, and of the 68 % one on top of it.
 const OUTER: f64 = 0.16;
