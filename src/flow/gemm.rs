@@ -49,7 +49,7 @@ pub(crate) fn product(out: &mut [f32], a: View, b: View, accumulate: bool) {
     let mut col = 0;
     while col < b.cols {
         let cols = COLS.min(b.cols - col);
-        if cols % VECTOR == 0 {
+        if cols.is_multiple_of(VECTOR) {
             let out = Columns { data: &mut out[col..], stride: b.cols };
             columns(kernel, out, a, (b, col, cols), accumulate);
         } else {

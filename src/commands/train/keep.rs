@@ -189,7 +189,7 @@ impl Keeper for Catalog<'_> {
                 examples_per_s: None,
                 note: Some(failure.clone()),
             };
-            self.store.put_epochs(id, &[failed.clone()], Some((failed.epoch, &state)))?;
+            self.store.put_epochs(id, std::slice::from_ref(&failed), Some((failed.epoch, &state)))?;
         }
         Ok(())
     }
