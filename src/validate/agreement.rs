@@ -3,6 +3,7 @@
 use ndarray::ArrayView2;
 
 use super::c2st::c2st;
+use super::findings::Measure;
 use super::samples::{Difference, quantile};
 
 /// Draws of one galaxy by one method.
@@ -110,6 +111,32 @@ impl Agreement {
             c2st_within: within / pairs.len() as f64,
             quantities: (0..k).map(apart).collect(),
         }
+    }
+}
+
+impl Agreement {
+    /// Every number as rows, `metric_METHOD`; `names` are the quantities', `subset` the galaxies'.
+    pub fn measures(&self, method: &str, names: &[String], subset: &str) -> Vec<Measure> {
+        let measure = |metric: &str, quantity: &str, value: f64, range| Measure {
+            metric: format!("{metric}_{method}"),
+            quantity: quantity.to_owned(),
+            subset: subset.to_owned(),
+            value,
+            range,
+            p_value: None,
+        };
+        let mut all = vec![
+            measure("c2st", "", self.c2st[1], Some((self.c2st[0], self.c2st[2]))),
+            measure("c2st_within_055", "", self.c2st_within, None),
+        ];
+        for (name, q) in names.iter().zip(&self.quantities) {
+            all.push(measure("wasserstein", name, q.wasserstein, None));
+            all.push(measure("median_shift", name, q.shift, None));
+            all.push(measure("median_shift_q95", name, q.shift_95, None));
+            all.push(measure("width_ratio", name, q.width_ratio, None));
+        }
+        all.retain(|m| m.value.is_finite());
+        all
     }
 }
 

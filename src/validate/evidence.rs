@@ -228,7 +228,7 @@ impl Evidence {
 
     /// Whether the mocks have importance weights.
     pub fn is_weighted(&self) -> bool {
-        self.rows.first().is_some_and(|row| row.get(Scalar::Efficiency).is_finite())
+        self.rows.iter().any(|row| row.get(Scalar::Efficiency).is_finite())
     }
 
     /// As arrays: one `[n, k]` per number of a quantity, one `[n]` per scalar.

@@ -2,12 +2,13 @@
 
 use rayon::prelude::*;
 
-use super::mocks::{Examiner, Parts, Photometry};
+use super::exact::Subject;
+use super::mocks::{Examiner, Parts};
 use crate::commands::infer::{measured_for, stream_of};
 use crate::hash::ContentHash;
 use crate::infer::Measured;
+use crate::infer::ladder::{Ladder, Question, Roads, Rules};
 use crate::progress::{Event, Progress};
-use crate::sed::Scratch;
 use crate::store::{GalaxyId, ObservedGalaxy, Selection, Store};
 use crate::validate::evidence::Named;
 
@@ -86,6 +87,22 @@ impl Chosen {
     }
 }
 
+impl Chosen {
+    /// The first `n` that the network has a posterior for, to be asked by other methods too.
+    pub fn subjects(&self, examiner: &Examiner, n: usize) -> Vec<Subject> {
+        let npe = &examiner.loaded.npe;
+        let of = |(galaxy, measured): &(ObservedGalaxy, Measured)| {
+            let zred = galaxy.redshift?;
+            let observation = measured.at(zred);
+            let x = npe.features(&observation).ok()?;
+            let stream = stream_of("validate", &galaxy.object_id);
+            let inside = npe.outside(&observation, &x).is_empty();
+            inside.then(|| Subject { measured: measured.clone(), zred, stream })
+        };
+        self.galaxies.iter().filter_map(of).take(n).collect()
+    }
+}
+
 /// Predictive checks of the galaxies; `None` if stopped.
 pub fn gather(
     store: &mut Store,
@@ -95,6 +112,7 @@ pub fn gather(
     progress: &dyn Progress,
 ) -> anyhow::Result<Option<Galaxies>> {
     let mut all = Galaxies::default();
+    let ladder = examiner.ladder(Rules::default())?;
     let total = chosen.galaxies.len() as u64;
     progress.report(Event::Started { what: "real galaxies".into(), total: Some(total), unit: "galaxies" });
     let mut done = 0;
@@ -104,8 +122,8 @@ pub fn gather(
         } else {
             let rows: Vec<Option<(f64, f64, f64)>> = galaxies
                 .par_iter()
-                .map_init(Scratch::default, |scratch, (galaxy, measured)| {
-                    (!progress.cancelled()).then(|| one(examiner, galaxy, measured, scratch)).flatten()
+                .map(|(galaxy, measured)| {
+                    (!progress.cancelled()).then(|| one(&ladder, examiner, galaxy, measured)).flatten()
                 })
                 .collect();
             if progress.cancelled() {
@@ -135,25 +153,18 @@ pub fn gather(
 
 /// One galaxy's number, chi-squared of the best draw and p-value; nothing where it has no posterior.
 fn one(
+    ladder: &Ladder,
     examiner: &Examiner,
     galaxy: &ObservedGalaxy,
     measured: &Measured,
-    scratch: &mut Scratch,
 ) -> Option<(f64, f64, f64)> {
-    let npe = &examiner.loaded.npe;
-    let observation = measured.at(galaxy.redshift.unwrap_or(f64::NAN));
-    let x = npe.features(&observation).ok()?;
-    if !npe.outside(&observation, &x).is_empty() {
-        return None;
-    }
-    let stream = stream_of("validate", &galaxy.object_id);
-    let derived = &examiner.loaded.derived;
-    let draws = npe.draw(&x, observation.zred, examiner.draws, (examiner.seed, stream), derived).ok()?;
-    let photometry = Photometry {
-        flux_nmgy: measured.flux_nmgy.clone(),
-        sigma_nmgy: measured.sigma_nmgy.clone(),
-        observed: measured.observed,
+    let question = Question {
+        measured,
+        zred: galaxy.redshift,
+        n: examiner.draws,
+        seed: examiner.seed,
+        stream: stream_of("validate", &galaxy.object_id),
     };
-    let found = examiner.predictive(&draws, &photometry, observation.zred, scratch);
-    Some((galaxy.id.0 as f64, found.chi2_best, found.p_value))
+    let evidence = ladder.answer(&question, Roads::Npe).evidence;
+    Some((galaxy.id.0 as f64, evidence.chi2_best?, evidence.ppc_p_value?))
 }

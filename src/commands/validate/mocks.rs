@@ -7,16 +7,19 @@ use serde_json::Value;
 use crate::commands::setup::Loaded;
 use crate::commands::simulate::read_chunk;
 use crate::features::FeatureSpec;
-use crate::infer::{DerivedProperties, N_COLUMNS};
+use crate::infer::importance::weigh;
+use crate::infer::ladder::{Ladder, Rules};
+use crate::infer::posterior::{Datum, ExactPosterior, Likelihood, ln_standard_normal};
+use crate::infer::{DerivedProperties, Measured, N_COLUMNS};
 use crate::prior::{N_PARAM, PARAMS};
 use crate::progress::{Event, Progress};
 use crate::rng::{Streams, fill_standard_normal};
-use crate::sed::{DERIVED_NAMES, PhotTable, Scratch};
+use crate::sed::{DERIVED_NAMES, PhotTable};
 use crate::simulate::{Recipe, Rows, Simulator};
 use crate::store::{Array, Checkpoint, Store, TrainingSet, decode_arrays, encode_arrays};
 use crate::validate::evidence::Named;
-use crate::validate::predictive::{Predictive, chi2};
-use crate::validate::{Evidence, MockRow, Posterior, Scalar, Truth, examine};
+use crate::validate::predictive::Predictive;
+use crate::validate::{Evidence, Importance, MockRow, Posterior, Scalar, Truth, examine};
 
 /// Mocks of one part: what a killed validation loses at most.
 pub const PART: usize = 250;
@@ -144,10 +147,21 @@ impl<'a> Examiner<'a> {
         Self { loaded, table, draws, seed, columns }
     }
 
+    /// The checkpoint with the exact model behind it.
+    pub fn ladder(&self, rules: Rules) -> anyhow::Result<Ladder<'_>> {
+        let Loaded { npe, model, filters, derived, .. } = self.loaded;
+        Ok(Ladder::new(npe, model, filters, derived, rules)?)
+    }
+
     /// Names of the quantities examined: parameters that vary, then derived properties.
     pub fn names(&self) -> Vec<String> {
         let all: Vec<&str> = PARAMS.iter().map(|info| info.name).chain(DERIVED_NAMES).collect();
         self.columns.iter().map(|&column| all[column].to_owned()).collect()
+    }
+
+    /// The columns examined of draws, or of one truth, `[17, n]`.
+    pub fn pick(&self, all: &[f32], n: usize) -> Vec<f32> {
+        self.columns.iter().flat_map(|&column| &all[column * n..(column + 1) * n]).copied().collect()
     }
 
     /// Evidence of mocks whose first one is number `first`; `None` if cancelled.
@@ -161,99 +175,124 @@ impl<'a> Examiner<'a> {
         let x = rows.features(&npe.card().features)?;
         let latent = rows.latent_table();
         let ln_q = npe.flow().ln_prob(latent.view(), x.view())?;
-        let streams = Streams::new(self.seed, "validate rank");
-        let points = Streams::new(self.seed, "validate point");
-        let of_mock = |scratch: &mut Scratch, i: usize| -> anyhow::Result<Option<MockRow>> {
+        let of_mock = |i: usize| -> anyhow::Result<Option<MockRow>> {
             if progress.cancelled() {
                 return Ok(None);
             }
-            let mock = first + i as u64;
-            let zred = f64::from(rows.zred[i]);
-            let x = x.row(i).to_vec();
-            let draws = npe
-                .draw(&x, zred, self.draws, (self.seed, mock), &self.loaded.derived)
-                .map_err(|reason| anyhow::anyhow!("mock {mock}: {reason}"))?;
-            let columns: Vec<f32> =
-                self.columns.iter().flat_map(|&column| draws.column(column).iter().copied()).collect();
-            let mut truth = rows.theta[i * N_PARAM..(i + 1) * N_PARAM].to_vec();
-            let mut derived = vec![0.0; N_COLUMNS - N_PARAM];
-            self.loaded.derived.derive(&truth, zred, &mut derived);
-            truth.append(&mut derived);
-            let truth: Vec<f32> = self.columns.iter().map(|&column| truth[column]).collect();
             let own = latent.row(i).to_vec();
-            let mut point = vec![0.0; own.len()];
-            fill_standard_normal(&mut points.at(mock), &mut point);
-            let posterior = Posterior {
-                columns: &columns,
-                rows: draws.latent.as_slice().context("draws are not contiguous")?,
-                ln_q: draws.ln_q.as_slice().context("densities are not contiguous")?,
-                importance: None,
-            };
-            let truth = Truth { columns: &truth, row: &own, ln_q: ln_q[i] };
-            let mut row = examine(&posterior, &truth, &point, &mut streams.at(mock));
-            let observed = Photometry::of(rows, i);
-            row.set(Scalar::Redshift, zred);
-            row.set(Scalar::Magnitude, observed.magnitude(&npe.card().features));
-            row.set(Scalar::SignalToNoise, observed.signal_to_noise());
-            let predictive = self.predictive(&draws, &observed, zred, scratch);
-            row.set(Scalar::Chi2Best, predictive.chi2_best);
-            row.set(Scalar::PredictiveP, predictive.p_value);
-            Ok(Some(row))
+            let mock = Mock { rows, i, number: first + i as u64, own: &own, ln_q: ln_q[i] };
+            self.one(&mock, &x.row(i).to_vec()).with_context(|| format!("mock {}", mock.number)).map(Some)
         };
-        (0..rows.len()).into_par_iter().map_init(Scratch::default, of_mock).collect()
+        (0..rows.len()).into_par_iter().map(of_mock).collect()
     }
 
-    /// What the draws predict for the photometry they were made from.
-    pub fn predictive(
-        &self,
-        draws: &crate::infer::Draws,
-        observed: &Photometry,
-        zred: f64,
-        scratch: &mut Scratch,
-    ) -> Predictive {
-        let n_bands = observed.observed.count_ones();
-        let Ok(at) = self.table.at_redshift(zred) else { return Predictive::of(&[], &[], n_bands) };
-        let mut model = vec![0.0; observed.flux_nmgy.len()];
-        let chi2: Vec<f64> = (0..draws.n)
-            .map(|i| {
-                at.nanomaggies(&draws.theta(i), scratch, &mut model);
-                chi2(&model, &observed.flux_nmgy, &observed.sigma_nmgy, observed.observed)
-            })
-            .collect();
-        Predictive::of(&chi2, &[], n_bands)
+    fn one(&self, mock: &Mock, x: &[f32]) -> anyhow::Result<MockRow> {
+        let npe = &self.loaded.npe;
+        let Mock { rows, i, number, own, ln_q } = *mock;
+        let zred = f64::from(rows.zred[i]);
+        let draws = npe
+            .draw(x, zred, self.draws, (self.seed, number), &self.loaded.derived)
+            .map_err(|reason| anyhow::anyhow!("{reason}"))?;
+        let mut truth = rows.theta[i * N_PARAM..(i + 1) * N_PARAM].to_vec();
+        let mut derived = vec![0.0; N_COLUMNS - N_PARAM];
+        self.loaded.derived.derive(&truth, zred, &mut derived);
+        truth.append(&mut derived);
+        let mut point = vec![0.0; own.len()];
+        fill_standard_normal(&mut Streams::new(self.seed, "validate point").at(number), &mut point);
+
+        let measured = measured(rows, i);
+        let likelihood = Likelihood::new(data(&measured))?.with_noise(&npe.card().noise)?;
+        let at = self.table.at_redshift(zred)?;
+        let mut exact = ExactPosterior::new(npe.prior(), npe.theta_map(), at, likelihood);
+        let u = draws.latent.as_slice().context("draws are not contiguous")?;
+        let (mut ln_target, mut chi2) = (vec![0.0; draws.n], vec![0.0; draws.n]);
+        exact.ln_likelihood_and_chi2(u, &mut ln_target, &mut chi2);
+        for (ln_target, u) in ln_target.iter_mut().zip(u.chunks_exact(own.len().max(1))) {
+            *ln_target += ln_standard_normal(u);
+        }
+        let mut own_target = [0.0];
+        exact.ln_posterior_latent(own, &mut own_target);
+
+        let draws_ln_q = draws.ln_q.as_slice().context("densities are not contiguous")?;
+        // Of a mock whose draws all miss, no weights: it counts against the weighted diagnostics.
+        let weights = weigh(&ln_target, draws_ln_q).ok();
+        let ln_density: Vec<f32> = ln_target.iter().map(|&ln| ln as f32).collect();
+        let columns = self.pick(&draws.columns, draws.n);
+        let posterior = Posterior {
+            columns: &columns,
+            rows: u,
+            ln_q: draws_ln_q,
+            importance: weights.as_ref().map(|w| Importance {
+                weights: &w.weights,
+                ln_density: &ln_density,
+                truth: own_target[0] as f32,
+            }),
+        };
+        let truth = Truth { columns: &self.pick(&truth, 1), row: own, ln_q };
+        let mut rng = Streams::new(self.seed, "validate rank").at(number);
+        let mut row = examine(&posterior, &truth, &point, &mut rng);
+        row.set(Scalar::Efficiency, weights.as_ref().map_or(0.0, |w| w.efficiency));
+        row.set(Scalar::ParetoK, weights.as_ref().map_or(f64::INFINITY, |w| w.pareto_k));
+        row.set(Scalar::Redshift, zred);
+        row.set(Scalar::Magnitude, magnitude(&measured, &npe.card().features));
+        row.set(Scalar::SignalToNoise, signal_to_noise(&measured));
+        let predictive = Predictive::of(&chi2, &[], measured.observed.count_ones());
+        row.set(Scalar::Chi2Best, predictive.chi2_best);
+        row.set(Scalar::PredictiveP, predictive.p_value);
+        Ok(row)
     }
 }
 
-/// Observed fluxes of one galaxy.
-pub struct Photometry {
-    pub flux_nmgy: Vec<f64>,
-    pub sigma_nmgy: Vec<f64>,
-    pub observed: u64,
+/// One of several mocks.
+struct Mock<'a> {
+    rows: &'a Rows,
+    i: usize,
+    number: u64,
+    /// Its coordinates, and ln q of them.
+    own: &'a [f32],
+    ln_q: f32,
 }
 
-impl Photometry {
-    fn of(rows: &Rows, i: usize) -> Self {
-        let of = |values: &[f32]| {
-            values[i * rows.n_bands..(i + 1) * rows.n_bands].iter().map(|&v| f64::from(v)).collect()
-        };
-        Self { flux_nmgy: of(&rows.noisy_nmgy), sigma_nmgy: of(&rows.sigma_nmgy), observed: rows.observed[i] }
-    }
+/// Photometry of one mock as that of a real galaxy.
+pub fn measured(rows: &Rows, i: usize) -> Measured {
+    let band = |band: usize| {
+        let at = i * rows.n_bands + band;
+        let (flux, sigma) = (f64::from(rows.noisy_nmgy[at]), f64::from(rows.sigma_nmgy[at]));
+        let seen = rows.observed[i] >> band & 1 == 1;
+        if seen { (Some(flux), Some(1.0 / (sigma * sigma))) } else { (None, None) }
+    };
+    Measured::new((0..rows.n_bands).map(band))
+}
 
-    /// Asinh magnitude of the reference band; NaN where it is missing.
-    pub fn magnitude(&self, features: &FeatureSpec) -> f64 {
-        let band = features.reference();
-        if self.observed >> band & 1 == 1 { features.asinh_mag(band, self.flux_nmgy[band]) } else { f64::NAN }
-    }
+/// What each band says to a likelihood.
+fn data(measured: &Measured) -> Vec<Datum> {
+    measured
+        .flux_nmgy
+        .iter()
+        .zip(&measured.sigma_nmgy)
+        .enumerate()
+        .map(|(band, (&flux_nmgy, &sigma_nmgy))| {
+            let seen = measured.observed >> band & 1 == 1;
+            if seen { Datum::Flux { flux_nmgy, sigma_nmgy } } else { Datum::Nothing }
+        })
+        .collect()
+}
 
-    /// Median of flux over error of the observed bands.
-    pub fn signal_to_noise(&self) -> f64 {
-        let mut ratios: Vec<f64> = (0..self.flux_nmgy.len())
-            .filter(|&band| self.observed >> band & 1 == 1)
-            .map(|band| self.flux_nmgy[band] / self.sigma_nmgy[band])
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        crate::validate::samples::quantile(&ratios, 0.5)
-    }
+/// Asinh magnitude of the reference band; NaN where it is missing.
+fn magnitude(measured: &Measured, features: &FeatureSpec) -> f64 {
+    let band = features.reference();
+    let seen = measured.observed >> band & 1 == 1;
+    if seen { features.asinh_mag(band, measured.flux_nmgy[band]) } else { f64::NAN }
+}
+
+/// Median of flux over error of the observed bands.
+fn signal_to_noise(measured: &Measured) -> f64 {
+    let mut ratios: Vec<f64> = (0..measured.flux_nmgy.len())
+        .filter(|&band| measured.observed >> band & 1 == 1)
+        .map(|band| measured.flux_nmgy[band] / measured.sigma_nmgy[band])
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    crate::validate::samples::quantile(&ratios, 0.5)
 }
 
 /// Where parts of a validation are kept while it is at work.

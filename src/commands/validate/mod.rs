@@ -3,6 +3,7 @@
 
 mod compare;
 mod document;
+mod exact;
 mod figures;
 mod galaxies;
 mod mocks;
@@ -21,7 +22,9 @@ use crate::progress::{Event, Progress};
 use crate::sed::PhotTable;
 use crate::simulate::table_options;
 use crate::store::{Metric, RunId, RunSpec, RunState, Store, ValidationSpec};
+use crate::validate::findings::Measure;
 use crate::validate::{Evidence, Findings, Settings};
+use exact::{Exact, Subject};
 use galaxies::{Chosen, Galaxies};
 use mocks::{Examiner, Parts, Source};
 
@@ -63,6 +66,9 @@ pub struct ValidateArgs {
     /// Condition on them, such as "survey = 'nsa' and redshift < 0.1"
     #[arg(long = "where", value_name = "EXPR")]
     condition: Option<String>,
+    /// Mocks, and as many of the real galaxies, whose posterior is also found by MCMC and compared
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    mcmc: u64,
     /// Bins of redshift, magnitude and signal-to-noise
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
     bins: u16,
@@ -90,6 +96,22 @@ pub struct Validated {
     pub evidence: Evidence,
     pub findings: Findings,
     pub galaxies: Option<Galaxies>,
+    /// Comparisons with MCMC, by the galaxies compared.
+    pub exact: Vec<(&'static str, Exact)>,
+}
+
+impl Validated {
+    /// Every number found, as rows.
+    fn measures(&self) -> Vec<Measure> {
+        let mut all = self.findings.measures();
+        for (section, exact) in &self.exact {
+            let subset = if *section == exact::MOCKS { "" } else { "real galaxies" };
+            for (method, agreement) in exact.agreements() {
+                all.extend(agreement.measures(&format!("{method}_mcmc"), &self.evidence.names, subset));
+            }
+        }
+        all
+    }
 }
 
 pub fn run(args: ValidateArgs, context: &Context) -> anyhow::Result<Outcome> {
@@ -103,7 +125,7 @@ pub fn run(args: ValidateArgs, context: &Context) -> anyhow::Result<Outcome> {
     };
     let config = json!({
         "checkpoints": names, "mocks": args.mocks, "draws": args.draws, "seed": args.seed, "set": args.set,
-        "missing": args.missing, "galaxies": args.galaxies, "where": args.condition, "bins": args.bins,
+        "missing": args.missing, "galaxies": args.galaxies, "where": args.condition, "mcmc": args.mcmc, "bins": args.bins,
         "name": args.name,
     });
     let spec = RunSpec { command: "validate", config: &config, seed: Some(args.seed), resumes: None };
@@ -239,10 +261,10 @@ fn validate(
         "version": EVIDENCE_VERSION, "mocks": n, "draws": args.draws, "seed": args.seed,
         "set": match &source { Source::Stored { set, .. } => json!(set.hash), Source::Fresh(_) => Value::Null },
         "missing": args.missing,
-        "galaxies": chosen.as_ref().map(|chosen| chosen.hash),
+        "galaxies": chosen.as_ref().map(|chosen| chosen.hash), "mcmc": args.mcmc.min(n),
     });
     let settings = Settings { n_bins: usize::from(args.bins), ..Settings::default() };
-    let done = |evidence: Evidence, galaxies: Option<Galaxies>| Validated {
+    let done = |evidence: Evidence, galaxies: Option<Galaxies>, exact| Validated {
         name: loaded.name.clone(),
         hash: loaded.hash,
         config: config.clone(),
@@ -250,6 +272,7 @@ fn validate(
         findings: Findings::of(&evidence, &settings),
         evidence,
         galaxies,
+        exact,
     };
     if let Some(kept) = store.find_validation(&checkpoint, &config)? {
         progress
@@ -258,7 +281,7 @@ fn validate(
         let arrays = mocks::unpack(&bytes)?;
         let evidence = Evidence::from_arrays(&examiner.names(), &arrays)?;
         let galaxies = chosen.is_some().then(|| Galaxies::from_arrays(&arrays));
-        return Ok(Some(done(evidence, galaxies)));
+        return Ok(Some(done(evidence, galaxies, Exact::sets(&[exact::MOCKS, exact::GALAXIES], &arrays))));
     }
     let parts = Parts { checkpoint: &checkpoint, config: &config };
     let Some(evidence) = mocks::gather(store, &parts, &examiner, &mut source, n, progress)? else {
@@ -271,11 +294,24 @@ fn validate(
             None => return Ok(None),
         },
     };
-    let validated = done(evidence, galaxies);
+    let mut compared = Vec::new();
+    let mcmc = args.mcmc.min(n) as usize;
+    if mcmc > 0 {
+        let mocks = Subject::mocks(&source.rows(store, 0, mcmc)?, 0);
+        let real = chosen.as_ref().map_or(vec![], |chosen| chosen.subjects(&examiner, mcmc));
+        for (section, subjects) in [(exact::MOCKS, mocks), (exact::GALAXIES, real)] {
+            match exact::gather(store, &parts, &examiner, &subjects, section, progress)? {
+                Some(found) if found.npe.is_empty() => {}
+                Some(found) => compared.push((section, found)),
+                None => return Ok(None),
+            }
+        }
+    }
+    let validated = done(evidence, galaxies, compared);
     let mut arrays = validated.evidence.to_arrays();
     arrays.extend(validated.galaxies.iter().flat_map(Galaxies::to_arrays));
+    arrays.extend(Exact::arrays(&validated.exact));
     let metrics: Vec<Metric> = validated
-        .findings
         .measures()
         .into_iter()
         .map(|m| Metric {

@@ -88,6 +88,9 @@ pub fn print(out: &mut impl Write, one: &Validated) -> std::io::Result<()> {
     if let Some(text) = galaxies_text(one) {
         writeln!(out, "{text}")?;
     }
+    for text in exact_texts(one) {
+        writeln!(out, "{text}")?;
+    }
     for check in one.findings.checks(&Limits::default()) {
         let of = if check.quantity.is_empty() { String::new() } else { format!(" ({})", check.quantity) };
         let limit = limit_text(check.limit);
@@ -100,6 +103,74 @@ pub fn print(out: &mut impl Write, one: &Validated) -> std::io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What comparisons with MCMC came to, one sentence each.
+fn exact_texts(one: &Validated) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (section, exact) in &one.exact {
+        let of = if *section == super::exact::MOCKS { "mocks" } else { "real galaxies" };
+        let converged = exact.converged.iter().filter(|&&converged| converged).count();
+        for (method, agreement) in exact.agreements() {
+            let name = if method == "npe" { "draws" } else { "weighted draws" };
+            let shifts = agreement.quantities.iter().map(|q| q.shift);
+            texts.push(format!(
+                "{name} against MCMC, {} {of} ({converged} chains converged): C2ST {:.3} ({:.3} to {:.3} for 68 %), at \
+                 most 0.55 for {:.0} %; medians within {:.3} posterior sd in every quantity, typically",
+                agreement.n,
+                agreement.c2st[1],
+                agreement.c2st[0],
+                agreement.c2st[2],
+                100.0 * agreement.c2st_within,
+                shifts.fold(0.0, f64::max)
+            ));
+        }
+    }
+    texts
+}
+
+fn exact_section(document: &mut Document, one: &Validated) {
+    if one.exact.is_empty() {
+        return;
+    }
+    document.heading(2, "Against MCMC");
+    document.text(
+        "Draws of the network, and the same weighted to the exact posterior, against Markov chains of it. C2ST is the \
+         accuracy of a classifier told to tell them apart (0.5: it cannot). Shifts of the median and Wasserstein \
+         distances are in standard deviations of the chain's posterior.",
+    );
+    for text in exact_texts(one) {
+        document.text(capital(&text));
+    }
+    for (section, exact) in &one.exact {
+        let of = if *section == super::exact::MOCKS { "Mocks" } else { "Real galaxies" };
+        document.heading(3, of);
+        let [(_, npe), (_, is)] = exact.agreements();
+        let rows =
+            one.evidence.names.iter().zip(npe.quantities.iter().zip(&is.quantities)).map(|(name, (a, b))| {
+                let mut row = vec![name.clone()];
+                for q in [a, b] {
+                    row.extend(
+                        [q.shift, q.shift_95, q.width_ratio, q.wasserstein].map(|v| format!("{v:.3}")),
+                    );
+                }
+                row
+            });
+        document.table(
+            &[
+                "quantity",
+                "|shift|",
+                "95 % below",
+                "width ratio",
+                "Wasserstein",
+                "|shift| weighted",
+                "95 % below",
+                "width ratio",
+                "Wasserstein",
+            ],
+            rows.collect(),
+        );
+    }
 }
 
 fn limit_text((low, high): (f64, f64)) -> String {
@@ -186,6 +257,7 @@ pub fn document(one: &Validated, figures: &[Figure]) -> Document {
         document.heading(2, "Real galaxies");
         document.text(capital(&text));
     }
+    exact_section(&mut document, one);
     document.heading(2, "Figures");
     for figure in figures {
         document.figure(figure.canvas.svg(), figure.caption.clone());
