@@ -24,8 +24,9 @@ def decode(blob):
         bins.append(q)
         if kind == 0:
             low, high = struct.unpack("<2f", struct.pack("<2I", a, b))
-            place = (np.arange(1, n + 1) * ((2 * i + 1) * 0x9E3779B9 % 2**32) % 2**32 + 0.5) / 2**32
-            x = low + (q + place) * ((high - low) / (top + 1))
+            place = (np.arange(1, n + 1) * ((2 * i + 1) * 0x9E3779B9 % 2**32) % 2**32 + 0.5) / 2**32 - 0.5
+            x = abs((q + place) * ((high - low) / max(top, 1)))
+            x = low + np.minimum(x, 2 * (high - low) - x)
         else:
             bits = ((q + a << b) & 0xFFFFFFFF).astype("u4")
             x = np.where(bits >> 31, bits ^ 0x80000000, ~bits).view("f4")

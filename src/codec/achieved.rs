@@ -4,8 +4,10 @@ use super::floats::{from_sortable, radix_sort, sortable};
 use super::header::Role;
 use super::quantise::Quantised;
 
-/// No marginal may move by more than this (Kolmogorov-Smirnov distance), plus one draw's share.
+/// No marginal of 10,000 draws or more may move by more than this (Kolmogorov-Smirnov distance).
 pub const KS_LIMIT: f64 = 0.005;
+/// With fewer (effective) draws the limit grows as their own sampling error, of which it is a quarter.
+const FULL: f64 = 1e4;
 
 /// Errors of quantised draws against the draws.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,15 +22,15 @@ pub struct Achieved {
     pub correlation: f64,
     /// KS distance of each column (0 for weights).
     pub column_ks: Vec<f64>,
-    /// Share of the heaviest draw: distances cannot be told finer.
-    pub grain: f64,
+    /// What a column's KS distance may be at most.
+    pub ks_limit: f64,
 }
 
 impl Achieved {
     pub(super) fn of(columns: &[(&str, &[f32])], quantised: &Quantised, weight: Option<usize>) -> Self {
         let n = quantised.n;
         if n == 0 {
-            return Self { column_ks: vec![0.0; columns.len()], ..Self::default() };
+            return Self { column_ks: vec![0.0; columns.len()], ks_limit: KS_LIMIT, ..Self::default() };
         }
         let values = quantised.values();
         let after: Vec<&[f32]> = values.chunks_exact(n).collect();
@@ -48,10 +50,14 @@ impl Achieved {
             Moments::of(&chosen, weight.map(|w| all[w]))
         };
         let (old, new) = (of(&before), of(&after));
-        let share = |weights: &[f32]| {
-            let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-            weights.iter().fold(0.0, |most: f64, &w| most.max(f64::from(w) / sum.max(f64::MIN_POSITIVE)))
+        // Effective number of draws after Kish (1965).
+        let effective = |weights: &[f32]| {
+            let (sum, square) = weights.iter().fold((0.0, 0.0), |(sum, square), &w| {
+                (sum + f64::from(w), square + f64::from(w) * f64::from(w))
+            });
+            if square > 0.0 { sum * sum / square } else { 1.0 }
         };
+        let n_effective = weight.map_or(n as f64, |w| effective(before[w]));
         // Columns without spread, and numbers that are not finite, have no such errors.
         let largest = |values: &mut dyn Iterator<Item = f64>| {
             values.filter(|v| v.is_finite()).fold(0.0, |most: f64, v| most.max(v.abs()))
@@ -62,7 +68,7 @@ impl Achieved {
             sd: largest(&mut (0..places.len()).map(|i| new.sd[i] / old.sd[i] - 1.0)),
             correlation: largest(&mut old.correlation.iter().zip(&new.correlation).map(|(a, b)| a - b)),
             column_ks,
-            grain: weight.map_or(1.0 / n as f64, |w| share(before[w])),
+            ks_limit: KS_LIMIT * (FULL / n_effective).sqrt().max(1.0),
         }
     }
 }

@@ -75,7 +75,7 @@ impl ColumnInfo {
     pub fn step(&self) -> Option<f64> {
         match self.scale {
             Scale::Bins { low, high } => {
-                Some((f64::from(high) - f64::from(low)) / (f64::from(self.top) + 1.0))
+                Some((f64::from(high) - f64::from(low)) / f64::from(self.top.max(1)))
             }
             Scale::Bits { .. } => None,
         }
@@ -97,7 +97,7 @@ pub struct Header {
     pub n: usize,
     /// Chains, one after the other; 0 if the order of rows says nothing.
     pub n_chains: usize,
-    /// Errors of the quantised draws, as measured when they were packed (`column_ks` is empty).
+    /// Errors of the quantised draws, as measured when they were packed (without `column_ks` and `ks_limit`).
     pub achieved: Achieved,
     pub columns: Vec<ColumnInfo>,
     /// Bytes of the header, and of header and columns.
@@ -154,7 +154,7 @@ impl Header {
             sd: error()?,
             correlation: error()?,
             column_ks: vec![],
-            grain: 1.0 / n.max(1) as f64,
+            ks_limit: f64::NAN,
         };
         let header = |what, found: usize| Err(CodecError::Header { what, found: found as u64 });
         if n > MAX_ROWS {

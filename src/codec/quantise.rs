@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::achieved::{Achieved, KS_LIMIT, weighted_quantile};
+use super::achieved::{Achieved, weighted_quantile};
 use super::floats::{from_sortable, radix_sort, sortable};
 use super::header::{MAX_COLUMNS, Role};
 use super::{CodecError, STEPS_PER_WIDTH};
@@ -11,14 +11,17 @@ use crate::hash::ContentHash;
 /// Half of the central 68.27 %: one standard deviation of a Gaussian.
 const CENTRAL: (f64, f64) = (0.158_655, 0.841_345);
 /// More bins than this and a column is kept as it is.
-const MAX_LEVELS: f64 = (1 << 24) as f64;
+const MAX_TOP: f64 = ((1 << 24) - 1) as f64;
 /// Row numbers have this many bits in sort keys.
 const ROW_BITS: u32 = 24;
 pub(super) const MAX_ROWS: usize = (1 << ROW_BITS) - 1;
 /// Lowest bits dropped from importance weights: 10 bits of mantissa remain.
 const WEIGHT_SHIFT: u8 = 13;
-/// How much finer the bins of a column become that misses [`KS_LIMIT`] with those asked for.
-const FINER: f64 = 8.0;
+/// How much finer the bins of a column become that moves too far, and how often until it is kept exactly.
+const FINER: f64 = 4.0;
+const EXACT: u8 = 2;
+/// The scale of what needs none.
+const NOTHING: Scale = Scale::Bits { base: 0, shift: 0 };
 
 /// How draws are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Default for EncodeOptions {
 /// What a bin number stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Scale {
-    /// `low..high` in equal bins.
+    /// Equal bins around `low`, ..., `high`.
     Bins { low: f32, high: f32 },
     /// The number's own (sortable) bits, less `base`, without the lowest `shift`.
     Bits { base: u32, shift: u8 },
@@ -72,7 +75,7 @@ pub struct Quantised {
 
 /// Quantises columns `(name, values)` and says what that does to them.
 ///
-/// A column whose distribution would move by more than 0.005 (KS distance) gets finer bins, or is kept
+/// A column whose distribution would move by more than [`super::KS_LIMIT`] gets finer bins, or is kept
 /// bit by bit if those do not help.
 pub fn quantise(
     columns: &[(&str, &[f32])],
@@ -84,8 +87,8 @@ pub fn quantise(
         let quantised = Quantised::new(columns, options, &finer);
         let achieved = Achieved::of(columns, &quantised, options.weight);
         let missed: Vec<usize> =
-            (0..columns.len()).filter(|&i| achieved.column_ks[i] > KS_LIMIT + achieved.grain).collect();
-        if options.lossless || missed.iter().all(|&i| finer[i] > 1) {
+            (0..columns.len()).filter(|&i| achieved.column_ks[i] > achieved.ks_limit).collect();
+        if options.lossless || missed.iter().all(|&i| finer[i] >= EXACT) {
             return Ok((quantised, achieved));
         }
         for i in missed {
@@ -142,45 +145,76 @@ impl Quantised {
             .simplex
             .clone()
             .filter(|range| {
-                !options.lossless && finer[range.start] < 2 && is_simplex(&columns[range.clone()])
+                !options.lossless && finer[range.start] < EXACT && is_simplex(&columns[range.clone()])
             })
             .unwrap_or(0..0);
         let sticks = sticks(&columns[simplex.clone()]);
         let weights = options.weight.map(|i| columns[i].1);
         let mut scratch = Scratch::default();
+        let values_of = |i: usize| -> &[f32] {
+            if simplex.contains(&i) {
+                sticks.get(i - simplex.start).map_or(&[], Vec::as_slice)
+            } else {
+                columns[i].1
+            }
+        };
         let mut quantised: Vec<QuantisedColumn> = columns
             .iter()
             .enumerate()
-            .map(|(i, (name, values))| {
-                let column = |role, (scale, top, bins)| QuantisedColumn {
-                    name: (*name).to_owned(),
-                    role,
-                    scale,
-                    top,
-                    sorted: false,
-                    bins,
-                };
+            .map(|(i, (name, _))| {
+                let values = values_of(i);
                 let steps = f64::from(options.steps_per_width) * FINER.powi(i32::from(finer[i]));
-                if simplex.contains(&i) {
-                    return match sticks.get(i - simplex.start) {
-                        Some(stick) => column(Role::Stick, in_bins(stick, weights, steps, &mut scratch)),
-                        None => column(Role::Rest, (Scale::Bits { base: 0, shift: 0 }, 0, vec![0; n])),
-                    };
-                }
-                if options.weight == Some(i) {
-                    let shift = if options.lossless { 0 } else { WEIGHT_SHIFT };
-                    return column(Role::Weight, bits_of(values, shift));
-                }
-                let exact = options.lossless || finer[i] > 1 || !values.iter().all(|v| v.is_finite());
-                let parts =
-                    if exact { bits_of(values, 0) } else { in_bins(values, weights, steps, &mut scratch) };
-                column(Role::Plain, parts)
+                let exact = || options.lossless || finer[i] >= EXACT || !values.iter().all(|v| v.is_finite());
+                let (role, scale) = if simplex.contains(&i) {
+                    let is_rest = i + 1 == simplex.end;
+                    let role = if is_rest { Role::Rest } else { Role::Stick };
+                    (role, if is_rest { (NOTHING, 0) } else { bins_of(values, weights, steps, &mut scratch) })
+                } else if options.weight == Some(i) {
+                    (Role::Weight, bits_of(values, if options.lossless { 0 } else { WEIGHT_SHIFT }))
+                } else if exact() {
+                    (Role::Plain, bits_of(values, 0))
+                } else {
+                    (Role::Plain, bins_of(values, weights, steps, &mut scratch))
+                };
+                let (scale, top) = scale;
+                let name = (*name).to_owned();
+                QuantisedColumn { name, role, scale, top, sorted: false, bins: vec![] }
             })
             .collect();
-        if options.n_chains == 0 {
-            sort_rows(&mut quantised, n);
+        let order = if options.n_chains == 0 {
+            sort_rows(&mut quantised, n, &values_of)
         } else {
-            quantised.iter_mut().for_each(|column| column.sorted = moves_little(&column.bins));
+            (0..n as u32).collect()
+        };
+        // What is left of a simplex after the fractions as they will be read back, row by row: so that no
+        // fraction inherits the errors of those before it.
+        let mut left: Vec<f64> = vec![1.0; if simplex.is_empty() { 0 } else { n }];
+        let mut moved: Vec<f32> = vec![0.0; n];
+        for (i, column) in quantised.iter_mut().enumerate() {
+            if column.role == Role::Rest || column.top == 0 && column.role != Role::Stick {
+                column.bins = vec![0; n];
+                continue;
+            }
+            moved.iter_mut().zip(&order).for_each(|(out, &row)| *out = columns[i].1[row as usize]);
+            match column.scale {
+                Scale::Bits { base, shift } => {
+                    column.bins = moved.iter().map(|&v| rounded_bits(v, shift).wrapping_sub(base)).collect();
+                }
+                Scale::Bins { low, high } => {
+                    let bins = Bins::new(low, high, column.top, i);
+                    column.bins = vec![0; n];
+                    if column.role == Role::Stick {
+                        bins.nearest_sticks(&moved, &mut left, &mut column.bins);
+                    } else if column.sorted {
+                        bins.holding(&moved, &mut column.bins);
+                    } else {
+                        nearest(bins, &moved, &mut column.bins);
+                    }
+                }
+            }
+            if options.n_chains > 0 {
+                column.sorted = moves_little(&column.bins);
+            }
         }
         Self { n, n_chains: options.n_chains, columns: quantised }
     }
@@ -233,21 +267,14 @@ struct Scratch {
     spare: Vec<u32>,
 }
 
-/// Bins between the smallest and the largest value, so that no draw leaves their range.
-fn in_bins(
-    values: &[f32],
-    weights: Option<&[f32]>,
-    steps: f64,
-    scratch: &mut Scratch,
-) -> (Scale, u32, Vec<u32>) {
+/// Bins between the smallest and the largest value, so that no draw leaves their range; and the last bin.
+fn bins_of(values: &[f32], weights: Option<&[f32]>, steps: f64, scratch: &mut Scratch) -> (Scale, u32) {
     let n = values.len();
     let keys = &mut scratch.keys;
     keys.clear();
     keys.extend(values.iter().map(|&v| sortable(v)));
     radix_sort(keys, &mut scratch.spare);
-    let (Some(&low), Some(&high)) = (keys.first(), keys.last()) else {
-        return (Scale::Bits { base: 0, shift: 0 }, 0, vec![]);
-    };
+    let (Some(&low), Some(&high)) = (keys.first(), keys.last()) else { return (NOTHING, 0) };
     let (low, high) = (from_sortable(low), from_sortable(high));
     let range = f64::from(high) - f64::from(low);
     let width = match weights {
@@ -261,32 +288,28 @@ fn in_bins(
     } / 2.0;
     // A posterior that is one value for the most part has its width in the rest.
     let width = if width > 0.0 { width } else { range / 4.0 };
-    let levels = if range > 0.0 { (range / (width / steps)).ceil().max(1.0) } else { 1.0 };
-    if levels > MAX_LEVELS || !levels.is_finite() {
+    let top = if range > 0.0 { (range / (width / steps)).ceil().max(1.0) } else { 0.0 };
+    if top > MAX_TOP || !top.is_finite() {
         return bits_of(values, 0);
     }
-    let top = levels as u32 - 1;
-    let (origin, per_unit) = (f64::from(low), if range > 0.0 { levels / range } else { 0.0 });
-    let bins = values.iter().map(|&v| (((f64::from(v) - origin) * per_unit) as u32).min(top)).collect();
-    (Scale::Bins { low, high }, top, bins)
+    (Scale::Bins { low, high }, top as u32)
 }
 
-/// The numbers' own bits, rounded to a multiple of 2^shift.
-fn bits_of(values: &[f32], shift: u8) -> (Scale, u32, Vec<u32>) {
-    let half = if shift == 0 { 0 } else { 1u32 << (shift - 1) };
-    let mut bins: Vec<u32> = values
-        .iter()
-        .map(|&v| {
-            let key = sortable(v);
-            let rounded = key.saturating_add(half) >> shift;
-            // Rounding up must not make an infinity of the largest numbers.
-            if from_sortable(rounded << shift).is_finite() || shift == 0 { rounded } else { key >> shift }
-        })
-        .collect();
-    let base = bins.iter().copied().min().unwrap_or(0);
-    bins.iter_mut().for_each(|bin| *bin -= base);
-    let top = bins.iter().copied().max().unwrap_or(0);
-    (Scale::Bits { base, shift }, top, bins)
+/// The numbers' own bits without the lowest `shift`, from the smallest on; and the largest.
+fn bits_of(values: &[f32], shift: u8) -> (Scale, u32) {
+    let keys = || values.iter().map(|&v| rounded_bits(v, shift));
+    let base = keys().min().unwrap_or(0);
+    (Scale::Bits { base, shift }, keys().max().unwrap_or(0) - base)
+}
+
+fn rounded_bits(v: f32, shift: u8) -> u32 {
+    let key = sortable(v);
+    if shift == 0 {
+        return key;
+    }
+    let rounded = key.saturating_add(1 << (shift - 1)) >> shift;
+    // Rounding up must not make an infinity of the largest numbers.
+    if from_sortable(rounded << shift).is_finite() { rounded } else { key >> shift }
 }
 
 fn is_simplex(columns: &[(&str, &[f32])]) -> bool {
@@ -314,31 +337,41 @@ fn sticks(columns: &[(&str, &[f32])]) -> Vec<Vec<f32>> {
     all_but_last.iter().map(stick).collect()
 }
 
-/// Sorts rows by as many leading columns as it takes to tell most rows apart.
-fn sort_rows(columns: &mut [QuantisedColumn], n: usize) {
+/// The order of rows by as many leading columns as it takes to tell most rows apart; marks those columns.
+///
+/// Columns of a simplex come last: bins that hold a value, as sorting needs them, are a little further from
+/// it than the nearest ones, and the rest of a simplex inherits what its members are off.
+fn sort_rows<'a>(
+    columns: &mut [QuantisedColumn],
+    n: usize,
+    values_of: &dyn Fn(usize) -> &'a [f32],
+) -> Vec<u32> {
     let mut keys: Vec<u64> = vec![0; n];
     let mut cells: u64 = 1;
-    for column in columns.iter_mut() {
+    let mut bins = vec![0; n];
+    for (i, column) in columns.iter_mut().enumerate() {
         let levels = u64::from(column.top) + 1;
         let product = cells.saturating_mul(levels);
         if cells >= 4 * n as u64 || product > 1 << (64 - ROW_BITS) {
             break;
         }
-        if column.top == 0 || column.role == Role::Weight {
+        if column.top == 0 || column.role != Role::Plain {
             continue;
         }
-        keys.iter_mut().zip(&column.bins).for_each(|(key, &bin)| *key = *key * levels + u64::from(bin));
+        match column.scale {
+            Scale::Bins { low, high } => Bins::new(low, high, column.top, i).holding(values_of(i), &mut bins),
+            Scale::Bits { base, shift } => bins
+                .iter_mut()
+                .zip(values_of(i))
+                .for_each(|(bin, &v)| *bin = rounded_bits(v, shift).wrapping_sub(base)),
+        }
+        keys.iter_mut().zip(&bins).for_each(|(key, &bin)| *key = *key * levels + u64::from(bin));
         column.sorted = true;
         cells = product;
     }
     keys.iter_mut().enumerate().for_each(|(row, key)| *key = *key << ROW_BITS | row as u64);
     keys.sort_unstable();
-    let mut moved = vec![0; n];
-    for column in columns.iter_mut().filter(|column| column.top > 0) {
-        let row = |key: &u64| (key & ((1 << ROW_BITS) - 1)) as usize;
-        moved.iter_mut().zip(&keys).for_each(|(out, key)| *out = column.bins[row(key)]);
-        std::mem::swap(&mut moved, &mut column.bins);
-    }
+    keys.iter().map(|key| (key & ((1 << ROW_BITS) - 1)) as u32).collect()
 }
 
 /// Whether a row is a better guess of the next one than the first row is.
@@ -377,15 +410,14 @@ pub(super) fn place_column(
             }
         }
         Scale::Bins { low, high } => {
-            let step = (f64::from(high) - f64::from(low)) / (f64::from(top) + 1.0);
-            let multiplier = (2 * index as u32 + 1).wrapping_mul(GOLDEN);
+            let places = Bins::new(low, high, top, index);
             if role == Role::Stick {
                 if stick.left.is_empty() {
                     stick.left.resize(bins.len(), 1.0);
                 }
-                break_sticks(bins, f64::from(low), step, multiplier, &mut stick.left, out);
+                break_sticks(places, bins, &mut stick.left, out);
             } else {
-                place(bins, f64::from(low), step, multiplier, out);
+                put(places, bins, out);
             }
         }
     }
@@ -404,23 +436,85 @@ pub(super) fn place_column(
 /// 2^32 over the golden ratio: its multiples modulo 2^32 fill a bin evenly however few there are.
 const GOLDEN: u32 = 0x9E37_79B9;
 
-/// Place within its bin of a row, in (0, 1).
-#[inline(always)]
-fn within(row: usize, multiplier: u32) -> f64 {
-    (f64::from((row as u32 + 1).wrapping_mul(multiplier)) + 0.5) * (1.0 / 4_294_967_296.0)
+/// The bins of one column: bin q is as wide as a step and lies around `low + q step`.
+#[derive(Clone, Copy)]
+struct Bins {
+    low: f64,
+    range: f64,
+    step: f64,
+    top: f64,
+    multiplier: u32,
 }
 
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
-fn place(bins: &[u32], low: f64, step: f64, multiplier: u32, out: &mut [f32]) {
-    for (row, (out, &bin)) in out.iter_mut().zip(bins).enumerate() {
-        *out = (low + (f64::from(bin) + within(row, multiplier)) * step) as f32;
+/// Place of a row relative to the middle of its bin, in steps, in (-1/2, 1/2).
+#[inline(always)]
+fn place(row: usize, multiplier: u32) -> f64 {
+    (f64::from((row as u32 + 1).wrapping_mul(multiplier)) + 0.5) * (1.0 / 4_294_967_296.0) - 0.5
+}
+
+impl Bins {
+    fn new(low: f32, high: f32, top: u32, index: usize) -> Self {
+        let (low, top) = (f64::from(low), f64::from(top));
+        let range = f64::from(high) - low;
+        let multiplier = (2 * index as u32 + 1).wrapping_mul(GOLDEN);
+        Self { low, range, step: range / top.max(1.0), top, multiplier }
+    }
+
+    fn per_unit(&self) -> f64 {
+        if self.step > 0.0 { 1.0 / self.step } else { 0.0 }
+    }
+
+    /// The value of a row in a bin. Half of the first and of the last bin lie outside: they are folded back in.
+    #[inline(always)]
+    fn value(&self, bin: u32, row: usize) -> f64 {
+        let x = ((f64::from(bin) + place(row, self.multiplier)) * self.step).abs();
+        self.low + x.min(2.0 * self.range - x)
+    }
+
+    /// The bin in which the row's value is nearest to `v`.
+    #[inline(always)]
+    fn nearest_bin(&self, v: f64, per_unit: f64, row: usize) -> u32 {
+        ((v - self.low) * per_unit - place(row, self.multiplier) + 0.5).clamp(0.0, self.top) as u32
+    }
+
+    /// The bins that hold the values.
+    fn holding(&self, values: &[f32], bins: &mut [u32]) {
+        let per_unit = self.per_unit();
+        for (bin, &v) in bins.iter_mut().zip(values) {
+            *bin = ((f64::from(v) - self.low) * per_unit + 0.5).clamp(0.0, self.top) as u32;
+        }
+    }
+
+    /// For members of a simplex; `left` becomes what the members read back leave.
+    fn nearest_sticks(&self, values: &[f32], left: &mut [f64], bins: &mut [u32]) {
+        let per_unit = self.per_unit();
+        for (row, ((bin, left), &v)) in bins.iter_mut().zip(left).zip(values).enumerate() {
+            let fraction = if *left > 0.0 { (f64::from(v) / *left).min(1.0) } else { 0.0 };
+            *bin = self.nearest_bin(fraction, per_unit, row);
+            *left *= 1.0 - self.value(*bin, row);
+        }
     }
 }
 
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
-fn break_sticks(bins: &[u32], low: f64, step: f64, multiplier: u32, left: &mut [f64], out: &mut [f32]) {
+fn nearest(scale: Bins, values: &[f32], bins: &mut [u32]) {
+    let per_unit = scale.per_unit();
+    for (row, (bin, &v)) in bins.iter_mut().zip(values).enumerate() {
+        *bin = scale.nearest_bin(f64::from(v), per_unit, row);
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn put(scale: Bins, bins: &[u32], out: &mut [f32]) {
+    for (row, (out, &bin)) in out.iter_mut().zip(bins).enumerate() {
+        *out = scale.value(bin, row) as f32;
+    }
+}
+
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+avx512dq+avx2", "x86_64+avx2"))]
+fn break_sticks(scale: Bins, bins: &[u32], left: &mut [f64], out: &mut [f32]) {
     for (row, ((out, left), &bin)) in out.iter_mut().zip(left).zip(bins).enumerate() {
-        let fraction = low + (f64::from(bin) + within(row, multiplier)) * step;
+        let fraction = scale.value(bin, row);
         *out = (fraction * *left) as f32;
         *left *= 1.0 - fraction;
     }
