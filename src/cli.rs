@@ -75,6 +75,8 @@ pub enum Command {
     Log(commands::log::LogArgs),
     /// One galaxy's posterior by Markov chains, with what says whether they converged
     Mcmc(commands::mcmc::McmcArgs),
+    /// Make one posterior set of shards that other catalogs hold
+    Merge(commands::merge::MergeArgs),
     /// Errors of a survey: fit, plot, show
     #[command(subcommand)]
     Noise(commands::noise::NoiseCommand),
@@ -88,6 +90,9 @@ pub enum Command {
     Query(commands::query::QueryArgs),
     /// Answer the galaxies of a posterior set again, with importance weights and Markov chains, as a new set
     Refine(commands::refine::RefineArgs),
+    /// One read-only file of a posterior set and all it was made from: build, info, verify
+    #[command(subcommand)]
+    Release(commands::release::ReleaseCommand),
     /// The SED model on its own: photometry and derived properties of given galaxies, spectra
     #[command(subcommand)]
     Sed(commands::sed::SedCommand),
@@ -151,11 +156,13 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Layouts(args) => commands::ingest::layouts(args, context),
         Command::Log(args) => commands::log::run(args, context),
         Command::Mcmc(args) => commands::mcmc::run(args, context),
+        Command::Merge(args) => commands::merge::run(args, context),
         Command::Noise(command) => commands::noise::run(command, context),
         Command::Plot(command) => commands::plot::run(command, context),
         Command::Prior(command) => commands::prior::run(command, context),
         Command::Query(args) => commands::query::run(args, context),
         Command::Refine(args) => commands::refine::run(args, context),
+        Command::Release(command) => commands::release::run(command, context),
         Command::Sed(command) => commands::sed::run(command, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),

@@ -44,8 +44,12 @@ pub fn run(args: GalaxiesArgs, context: &Context) -> anyhow::Result<Outcome> {
         [all] if all == "all" => store.galaxy_columns()?.into_iter().map(|(name, _)| name).collect(),
         names => names.to_vec(),
     };
-    let selection =
-        Selection { condition: args.condition.as_deref(), cone: args.cone, limit: args.limit, not_in: None };
+    let selection = Selection {
+        condition: args.condition.as_deref(),
+        cone: args.cone,
+        limit: args.limit,
+        ..Selection::default()
+    };
     let mut writer = Writer::new(BufWriter::new(io::stdout().lock()), args.format);
     let n_shown = store.list_galaxies(&selection, &columns, &mut writer)?;
     writer.finish()?;

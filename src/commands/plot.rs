@@ -15,7 +15,7 @@ use crate::plot::curves::{QuantileBand, TrainingCurve, history, training};
 use crate::plot::sed::{Band, sed};
 use crate::prior::{N_PARAM, PARAMS};
 use crate::sed::{Galaxy, SedModel, Theta};
-use crate::store::{GalaxyId, Method, ObservedGalaxy, PosteriorSet, RunSpec, RunState, Store};
+use crate::store::{GalaxyId, Method, Mode, ObservedGalaxy, PosteriorSet, Store};
 
 /// Draws whose spectra are computed for a figure.
 const SPECTRA: usize = 300;
@@ -214,16 +214,9 @@ fn columns_of(
         .with_context(what)
 }
 
-/// The checkpoint of a set, in a recorded run.
-fn checkpoint_of(store: &mut Store, set: &PosteriorSet, galaxy: &str) -> anyhow::Result<Loaded> {
-    let checkpoint = set.checkpoint.context("the set was made without a checkpoint")?;
-    let known = store.checkpoints()?.into_iter().find(|c| c.id == checkpoint);
-    let name = known.map(|c| c.hash.to_string()).context("the set's checkpoint is not in the catalog")?;
-    let config = serde_json::json!({ "galaxy": galaxy, "set": set.name });
-    let spec = RunSpec { command: "plot", config: &config, seed: None, resumes: None };
-    store.recorded(&spec, |store, run| -> anyhow::Result<_> {
-        Ok((setup::load_checkpoint(store, run, &name)?, RunState::Done))
-    })
+/// The checkpoint of a set.
+fn checkpoint_of(store: &Store, set: &PosteriorSet) -> anyhow::Result<Loaded> {
+    setup::load_from(store, set.checkpoint.context("the set was made without a checkpoint")?)
 }
 
 /// The galaxy's posterior in the set asked for, or in those to be overlaid, the first of which is the subject's.
@@ -232,7 +225,7 @@ fn subject(
     args: &GalaxyArgs,
     overlay: &[String],
 ) -> anyhow::Result<(Subject, Vec<Overlay>)> {
-    let mut store = setup::open(&context.catalog)?;
+    let store = context.open(Mode::Read)?;
     let (id, survey) = find_galaxy(&store, &args.galaxy)?;
     let named = (id, args.galaxy.as_str());
     let mut sets = Vec::new();
@@ -243,13 +236,13 @@ fn subject(
         let set = posterior_set(&store, args.set.as_deref())?;
         sets.push((set.name.clone(), set));
     }
-    let loaded = checkpoint_of(&mut store, &sets[0].1, &args.galaxy)?;
+    let loaded = checkpoint_of(&store, &sets[0].1)?;
     let mut overlays = Vec::new();
     for (label, set) in &sets {
         let columns = if set.checkpoint == sets[0].1.checkpoint {
             columns_of(&store, set, named, &loaded)?
         } else {
-            let other = checkpoint_of(&mut store, set, &args.galaxy)?;
+            let other = checkpoint_of(&store, set)?;
             columns_of(&store, set, named, &other)?
         };
         overlays.push(Overlay { label: label.clone(), columns });

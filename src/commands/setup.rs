@@ -194,6 +194,21 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
             infer::SHIPPED_NAME
         );
     };
+    adopt(store, run, npe, bytes, label)
+}
+
+/// A checkpoint from its bytes, registered under `label` with everything that it depends on.
+pub fn adopt_checkpoint(
+    store: &mut Store,
+    run: RunId,
+    bytes: Vec<u8>,
+    label: &str,
+) -> anyhow::Result<Loaded> {
+    let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {label}"))?;
+    adopt(store, run, npe, bytes, label.to_owned())
+}
+
+fn adopt(store: &mut Store, run: RunId, npe: Npe, bytes: Vec<u8>, label: String) -> anyhow::Result<Loaded> {
     let (model, filters) = model_of(Some(store), &npe, &label)?;
     let sed_model = register_model(store, run, &model)?;
     let prior = register_prior(store, run, &label, npe.prior())?;
@@ -223,6 +238,27 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
 pub fn model_of(store: Option<&Store>, npe: &Npe, label: &str) -> anyhow::Result<(SedModel, Vec<Filter>)> {
     let filters = resolve::filters_of_card(store, label, npe.card())?;
     Ok((resolve::model_of_card(store, label, npe.card())?, filters))
+}
+
+/// A checkpoint of a catalog, which is left as it is.
+pub fn load_from(store: &Store, id: CheckpointId) -> anyhow::Result<Loaded> {
+    let known = store.checkpoints()?.into_iter().find(|known| known.id == id);
+    let known = known.with_context(|| format!("checkpoint {id} is not in the catalog"))?;
+    let name = known.name.clone().unwrap_or_else(|| known.hash.short());
+    let bytes = store.checkpoint_data(id)?;
+    let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {name}"))?;
+    let (model, filters) = model_of(Some(store), &npe, &name)?;
+    Ok(Loaded {
+        hash: ContentHash::of_bytes(&bytes),
+        derived: DerivedTable::new(&model),
+        sed_model: known.sed_model,
+        prior: known.prior,
+        npe,
+        id,
+        name,
+        model,
+        filters,
+    })
 }
 
 /// What a checkpoint row points to.

@@ -72,6 +72,10 @@ pub enum StoreError {
     Blob { what: String, source: BlobError },
     #[error("the draws of {galaxy} in posterior set {set}: {source}")]
     Draws { galaxy: String, set: String, source: Box<crate::codec::CodecError> },
+    #[error("{path} is a release, which is never changed; `sedflow release info` says what it is of")]
+    Released { path: PathBuf },
+    #[error("{}", .conflicts.join("\n"))]
+    Conflicts { conflicts: Vec<String> },
     #[error("{what} is damaged: its checksum is {found}, not {expected}")]
     Checksum { what: String, expected: String, found: String },
     #[error("{what}: expected {expected}, found {found}")]

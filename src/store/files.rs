@@ -97,6 +97,15 @@ pub(super) fn is_half_made(path: &Path) -> bool {
 }
 
 fn immutable_uri(path: &Path) -> String {
+    uri(path) + "?immutable=1"
+}
+
+/// The file for reading only, as SQL attaches it.
+pub(super) fn read_only_uri(path: &Path) -> String {
+    uri(path) + "?mode=ro"
+}
+
+fn uri(path: &Path) -> String {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
@@ -104,10 +113,10 @@ fn immutable_uri(path: &Path) -> String {
             other => uri.push_str(&format!("%{other:02X}")),
         }
     }
-    uri + "?immutable=1"
+    uri
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -150,6 +159,33 @@ pub(super) fn migrate_with_backup(path: &Path, version: i64, schema: Schema) -> 
         .migrate(&mut conn)
         .map_err(|source| StoreError::Migration { path: path.to_owned(), source: Box::new(source) })?;
     Ok(backup)
+}
+
+/// Whether the file says of itself that it is a release.
+pub(super) fn is_release(conn: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM setting WHERE key = 'release'";
+    Ok(conn.query_row(sql, [], |row| row.get::<_, i64>(0))? > 0)
+}
+
+/// A copy of a file that must stay as it is, brought to `schema`; it lies in the folder for temporary files
+/// and goes when the connection does.
+pub(super) fn migrated_copy(
+    path: &Path,
+    conn: &Connection,
+    schema: Schema,
+) -> Result<Connection, StoreError> {
+    let place = std::env::temp_dir().join(format!("sedflow-{}-{:p}.db", std::process::id(), conn));
+    let io = |source| StoreError::Io { path: place.clone(), source };
+    let mut copy = Connection::open(&place)?;
+    // Where a file in use cannot be removed, it is left to whoever tidies that folder.
+    let _ = std::fs::remove_file(&place).map_err(io);
+    harden(&copy)?;
+    Backup::new(conn, &mut copy)?.run_to_completion(4096, std::time::Duration::ZERO, None)?;
+    copy.pragma_update(None, "journal_mode", "MEMORY")?;
+    schema
+        .migrate(&mut copy)
+        .map_err(|source| StoreError::Migration { path: path.to_owned(), source: Box::new(source) })?;
+    Ok(copy)
 }
 
 /// The network or user-space file system that `path` lies on, where processes on other machines, or the

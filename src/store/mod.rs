@@ -20,11 +20,13 @@ mod gc;
 mod ids;
 mod ingests;
 mod lock;
+mod merge;
 mod models;
 mod posteriors;
 #[cfg(test)]
 mod product_tests;
 mod query;
+mod release;
 mod runs;
 mod schema;
 mod select;
@@ -44,12 +46,14 @@ pub use error::StoreError;
 pub use gc::Removed;
 pub use ids::*;
 pub use ingests::KnownIngest;
+pub use merge::{Merged, SetIdentity};
 pub use models::{KnownGrid, Named, SspGridSpec};
 pub use posteriors::{
     DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,
     StoredPosterior, Summary,
 };
 pub use query::QueryParam;
+pub use release::{Described, Profile, Release, ReleaseSpec};
 pub use runs::{Artifact, GIT_COMMIT, PROGRAM_VERSION, Run, RunSpec, RunState};
 pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdown};
 
@@ -205,7 +209,18 @@ impl Store {
         if version > known {
             return Err(StoreError::Newer { path: path.to_owned(), found: version, known });
         }
-        if version < known {
+        let released = files::is_release(&conn)?;
+        if released && mode == Mode::Write {
+            return Err(StoreError::Released { path: path.to_owned() });
+        }
+        if version < known && released {
+            conn = files::migrated_copy(path, &conn, schema)?;
+            notes.push(format!(
+                "{} is a release of schema version {version}, read through a copy of version {known} that is gone with \
+                 this process",
+                path.display()
+            ));
+        } else if version < known {
             let migration_lock = match lock.take() {
                 Some(lock) => lock,
                 None => take_lock(path)?,

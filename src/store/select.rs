@@ -26,6 +26,8 @@ pub struct Selection<'a> {
     /// An SQL condition over the columns of [`Store::galaxy_columns`].
     pub condition: Option<&'a str>,
     pub cone: Option<Cone>,
+    /// The posterior set whose summaries are columns; without, the current one.
+    pub set: Option<PosteriorSetId>,
     /// Only galaxies that this set has neither an answer nor a reason for.
     pub not_in: Option<PosteriorSetId>,
     pub limit: Option<u64>,
@@ -144,7 +146,10 @@ impl Store {
         selection: &Selection<'_>,
         outputs: &str,
     ) -> Result<BoundSql, StoreError> {
-        let set = self.current_posterior_set()?.map(|set| set.id);
+        let set = match selection.set {
+            Some(set) => Some(set),
+            None => self.current_posterior_set()?.map(|set| set.id),
+        };
         let mut values = Vec::new();
         let mut sql = String::from("WITH galaxies AS (SELECT ");
         for (i, (name, expression)) in self.galaxy_columns()?.iter().enumerate() {

@@ -1,0 +1,152 @@
+//! `sedflow merge`: shards of a posterior set, made elsewhere by the same checkpoint, into one set.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use super::{Context, Outcome, setup};
+use crate::store::{
+    Artifact, Merged, Mode, PosteriorSet, PosteriorSetSpec, ProductKind, RunId, RunSpec, RunState, Store,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct MergeArgs {
+    /// Catalogs, or releases, that hold a part of the set each
+    #[arg(required = true, value_name = "FILE")]
+    shards: Vec<PathBuf>,
+    /// The set to merge, as the shards call it [default: the current one of each]
+    #[arg(long)]
+    set: Option<String>,
+    /// Name of the merged set in this catalog [default: as the first shard calls it]
+    #[arg(long)]
+    name: Option<String>,
+    /// Leave the set open for shards to come, instead of declaring it complete
+    #[arg(long)]
+    more: bool,
+}
+
+/// A shard, open, and the set of it that is wanted.
+struct Shard {
+    path: PathBuf,
+    store: Store,
+    set: PosteriorSet,
+}
+
+pub fn run(args: MergeArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let mut store = Store::open_or_create(&context.catalog)?;
+    context.remark_all(store.notes());
+    let shards = args
+        .shards
+        .iter()
+        .map(|path| open(path, args.set.as_deref(), &store))
+        .collect::<anyhow::Result<Vec<Shard>>>()?;
+    let config = json!({
+        "shards": args.shards, "set": args.set, "name": args.name, "more": args.more,
+    });
+    let spec = RunSpec { command: "merge", config: &config, seed: None, resumes: None };
+    let (set, total) = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
+        Ok((merge(store, run, &shards, &args, context)?, RunState::Done))
+    })?;
+    let (answers, reasons) = store.posterior_counts(set.id)?;
+    context.remark(&format!(
+        "set `{}`: {} galaxies added, {} were there already; it holds {answers} posteriors and {reasons} reasons",
+        set.name, total.n_added, total.n_known
+    ));
+    println!("{}", set.name);
+    Ok(Outcome::Done)
+}
+
+fn open(path: &Path, set: Option<&str>, into: &Store) -> anyhow::Result<Shard> {
+    let same =
+        |a: &Path, b: &Path| a.canonicalize().ok().zip(b.canonicalize().ok()).is_some_and(|(a, b)| a == b);
+    if same(path, into.path()) {
+        bail!("{} is the catalog that shards are merged into; -C names another", path.display());
+    }
+    let store = Store::open(path, Mode::Read)?;
+    let set = match set {
+        Some(name) => store.find_posterior_set(name),
+        None => store.current_posterior_set().and_then(|set| {
+            set.ok_or_else(|| crate::store::StoreError::NoSuch {
+                kind: "posterior set",
+                name: "(current)".into(),
+                known: vec![],
+            })
+        }),
+    };
+    let set = set.with_context(|| path.display().to_string())?;
+    if !set.complete {
+        bail!(
+            "{}: the set `{}` is not complete; the `infer` that began it goes on with it",
+            path.display(),
+            set.name
+        );
+    }
+    Ok(Shard { path: path.to_owned(), store, set })
+}
+
+fn merge(
+    store: &mut Store,
+    run: RunId,
+    shards: &[Shard],
+    args: &MergeArgs,
+    context: &Context,
+) -> anyhow::Result<(PosteriorSet, Merged)> {
+    let Some(first) = shards.first() else { bail!("no shard is given") };
+    let identity = first.store.set_identity(&first.set)?;
+    for shard in &shards[1..] {
+        let differences = identity.differences(&shard.store.set_identity(&shard.set)?);
+        if !differences.is_empty() {
+            bail!(
+                "{} is no shard of the set of {}: {}",
+                shard.path.display(),
+                first.path.display(),
+                differences.join("; ")
+            );
+        }
+    }
+    let checkpoint =
+        first.set.checkpoint.context("the set was made without a checkpoint, and is not merged")?;
+    let known = first.store.checkpoints()?.into_iter().find(|known| known.id == checkpoint);
+    let known = known.with_context(|| format!("{} lacks the set's checkpoint", first.path.display()))?;
+    let label = known.name.unwrap_or_else(|| known.hash.short());
+    let loaded = setup::adopt_checkpoint(store, run, first.store.checkpoint_data(checkpoint)?, &label)?;
+    let parameters: Vec<&str> = first.set.parameters.iter().map(String::as_str).collect();
+    let set = store.begin_posterior_set(
+        run,
+        &PosteriorSetSpec {
+            name: args.name.as_deref().unwrap_or(&first.set.name),
+            checkpoint: Some(loaded.id),
+            sed_model: loaded.sed_model,
+            prior: loaded.prior,
+            config: &identity.config,
+            seed: first.set.seed,
+            n_draws: first.set.n_draws,
+            parameters: &parameters,
+        },
+    )?;
+    let mut total = Merged::default();
+    for shard in shards {
+        let name = format!("{}:{}", shard.path.display(), shard.set.name);
+        store.add_run_input(run, &Artifact::product(ProductKind::PosteriorSet, name, shard.set.hash))?;
+        let merged = store.merge_shard(run, &shard.store, shard.set.id, set.id)?;
+        context.remark(&format!(
+            "{}: {} added, {} known{}",
+            shard.path.display(),
+            merged.n_added,
+            merged.n_known,
+            if merged.n_galaxies > 0 {
+                format!(", with {} galaxies new to this catalog", merged.n_galaxies)
+            } else {
+                String::new()
+            }
+        ));
+        total.n_added += merged.n_added;
+        total.n_known += merged.n_known;
+    }
+    if !args.more && !set.complete {
+        store.finish_posterior_set(set.id)?;
+    }
+    store.set_current_posterior_set(&set.name)?;
+    Ok((store.posterior_set(set.id)?, total))
+}
