@@ -56,9 +56,13 @@ pub enum Command {
     Completions(commands::completions::CompletionsArgs),
     /// Make a catalog of 1,000 real galaxies with the shipped model: where to begin
     Demo(commands::demo::DemoArgs),
+    /// What changed between two posterior sets, by how much, and why
+    Diff(commands::diff::DiffArgs),
     /// Bandpass curves: list, show, check, convert
     #[command(subcommand)]
     Filter(commands::filter::FilterCommand),
+    /// Find galaxies by questions about their posteriors: "P(log_mstar > 11) > 0.9 and redshift < 0.05"
+    Find(commands::find::FindArgs),
     /// List galaxies by conditions on any column or by place on the sky
     Galaxies(commands::galaxies::GalaxiesArgs),
     /// Remove products that nothing refers to; says what it would remove unless told --yes
@@ -96,6 +100,8 @@ pub enum Command {
     /// The SED model on its own: photometry and derived properties of given galaxies, spectra
     #[command(subcommand)]
     Sed(commands::sed::SedCommand),
+    /// List the posterior sets; say which is the current one
+    Sets(commands::sets::SetsArgs),
     /// Show a run, survey, galaxy or product
     Show(commands::show::ShowArgs),
     /// Simulate galaxies for training
@@ -147,7 +153,9 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Check(args) => commands::check::run(args, context),
         Command::Completions(args) => commands::completions::run(args, context),
         Command::Demo(args) => commands::demo::run(args, context),
+        Command::Diff(args) => commands::diff::run(args, context),
         Command::Filter(command) => commands::filter::run(command, context),
+        Command::Find(args) => commands::find::run(args, context),
         Command::Galaxies(args) => commands::galaxies::run(args, context),
         Command::Gc(args) => commands::gc::run(args, context),
         Command::Infer(args) => commands::infer::run(args, context),
@@ -164,6 +172,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Refine(args) => commands::refine::run(args, context),
         Command::Release(command) => commands::release::run(command, context),
         Command::Sed(command) => commands::sed::run(command, context),
+        Command::Sets(args) => commands::sets::run(args, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),

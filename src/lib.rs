@@ -8,6 +8,7 @@
 // vocabulary
 pub mod constants;
 pub mod cosmology;
+pub mod draws;
 pub mod expr;
 pub mod fits;
 pub mod hash;
@@ -36,12 +37,17 @@ pub mod flow;
 
 // inference
 pub mod codec;
+pub mod diff;
 pub mod infer;
 pub mod validate;
 
 // storage
 pub mod galaxy;
+pub mod samples;
 pub mod store;
+
+// questions
+pub mod find;
 
 // figures
 pub mod plot;

@@ -5,8 +5,9 @@ use anyhow::{Context as _, bail};
 use crate::codec::{self, NamedDraws};
 use crate::hash::ContentHash;
 use crate::infer::{Measured, Npe, Reason, Recipe};
+use crate::samples::Samples;
 use crate::sed::DerivedTable;
-use crate::store::StoredPosterior;
+use crate::store::{Candidate, PosteriorSet, Store, StoredPosterior};
 
 /// A model that can make draws again.
 #[derive(Clone, Copy)]
@@ -14,6 +15,41 @@ pub struct Maker<'a> {
     pub npe: &'a Npe,
     pub checkpoint: ContentHash,
     pub derived: &'a DerivedTable,
+}
+
+/// The model of a posterior set that keeps recipes in place of draws, for making them again.
+pub struct Remaker {
+    npe: Npe,
+    checkpoint: ContentHash,
+    derived: DerivedTable,
+    set: PosteriorSet,
+}
+
+impl Remaker {
+    /// `None` for a set that stores its draws or keeps no recipes.
+    pub fn of_set(store: &Store, set: &PosteriorSet) -> anyhow::Result<Option<Self>> {
+        let says = |key: &str| set.config[key].as_bool();
+        let (Some(id), Some(true), Some(false)) = (set.checkpoint, says("recipe"), says("samples")) else {
+            return Ok(None);
+        };
+        let bytes = store.checkpoint_data(id)?;
+        let npe = Npe::from_bytes(&bytes).with_context(|| format!("the checkpoint of set {}", set.name))?;
+        let label = format!("of set {}", set.name);
+        let model = super::resolve::model_of_card(Some(store), &label, npe.card())?;
+        let (checkpoint, derived) = (ContentHash::of_bytes(&bytes), DerivedTable::new(&model));
+        Ok(Some(Self { npe, checkpoint, derived, set: set.clone() }))
+    }
+
+    /// A galaxy's draws, verified against the hash they had.
+    pub fn samples(
+        &self,
+        store: &Store,
+        galaxy: &Candidate,
+    ) -> Result<Option<Samples>, Box<dyn std::error::Error + Send + Sync>> {
+        let maker = Maker { npe: &self.npe, checkpoint: self.checkpoint, derived: &self.derived };
+        let Some(posterior) = store.posterior(self.set.id, galaxy.galaxy)? else { return Ok(None) };
+        Ok(Some(Samples::whole(again(&posterior, maker)?)))
+    }
 }
 
 /// The draws of a stored posterior; `None` where the catalog keeps summaries only.

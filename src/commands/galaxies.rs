@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write as _};
 
 use clap::Args;
 
+use super::find::selected_by_draws;
 use super::{Context, Outcome};
 use crate::output::{Format, Writer};
 use crate::store::{Cone, Mode, Selection, Store, StoreError};
@@ -11,7 +12,7 @@ use crate::store::{Cone, Mode, Selection, Store, StoreError};
 #[derive(Debug, Args)]
 pub struct GalaxiesArgs {
     /// Condition on columns, such as "redshift < 0.05 and mag_r < 17"; extra columns of the input and the
-    /// current posterior set's summaries count as columns
+    /// current posterior set's summaries count as columns. What `find` takes is understood too
     #[arg(long = "where", value_name = "EXPR")]
     condition: Option<String>,
     /// Circle on the sky, degrees
@@ -44,11 +45,12 @@ pub fn run(args: GalaxiesArgs, context: &Context) -> anyhow::Result<Outcome> {
         [all] if all == "all" => store.galaxy_columns()?.into_iter().map(|(name, _)| name).collect(),
         names => names.to_vec(),
     };
-    let selection = Selection {
-        condition: args.condition.as_deref(),
-        cone: args.cone,
-        limit: args.limit,
-        ..Selection::default()
+    let condition = args.condition.as_deref();
+    let all = Selection { condition, cone: args.cone, limit: args.limit, ..Selection::default() };
+    let ids = selected_by_draws(&store, condition, &all, Some(context))?;
+    let selection = match &ids {
+        Some(ids) => Selection { condition: None, cone: None, ids: Some(ids), ..all },
+        None => all,
     };
     let mut writer = Writer::new(BufWriter::new(io::stdout().lock()), args.format);
     let n_shown = store.list_galaxies(&selection, &columns, &mut writer)?;
@@ -63,7 +65,7 @@ pub fn run(args: GalaxiesArgs, context: &Context) -> anyhow::Result<Outcome> {
 }
 
 /// Who, where, how far and how bright; with a posterior set, also what was found.
-fn default_columns(store: &Store) -> Result<Vec<String>, StoreError> {
+pub fn default_columns(store: &Store) -> Result<Vec<String>, StoreError> {
     let mut columns: Vec<String> =
         ["survey", "object_id", "ra_deg", "dec_deg", "redshift"].map(str::to_owned).to_vec();
     let all = store.galaxy_columns()?;
@@ -76,7 +78,7 @@ fn default_columns(store: &Store) -> Result<Vec<String>, StoreError> {
     Ok(columns)
 }
 
-fn parse_cone(text: &str) -> Result<Cone, String> {
+pub fn parse_cone(text: &str) -> Result<Cone, String> {
     let numbers: Vec<f64> = text
         .split(',')
         .map(|part| part.trim().parse().map_err(|_| format!("`{part}` is not a number of degrees")))

@@ -7,6 +7,7 @@ use anyhow::bail;
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::find::selected_by_draws;
 use super::listen::Terminal;
 use super::setup::Loaded;
 use super::{Context, Outcome, setup};
@@ -26,7 +27,8 @@ const BATCH: usize = 64;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct InferArgs {
-    /// Condition on the galaxies, such as "survey = 'nsa' and redshift < 0.1" [default: all]
+    /// Condition on the galaxies, such as "survey = 'nsa' and redshift < 0.1"; may ask of the current posteriors as `find`
+    /// does [default: all]
     #[arg(long = "where", value_name = "EXPR")]
     pub condition: Option<String>,
     /// Draws per galaxy
@@ -227,6 +229,14 @@ pub fn infer_recorded(
     })
 }
 
+/// Galaxies of a selection, whose condition may ask of the current set's posteriors.
+fn selected(store: &Store, selection: &Selection<'_>) -> anyhow::Result<Vec<GalaxyId>> {
+    match selected_by_draws(store, selection.condition, selection, None)? {
+        Some(ids) => Ok(ids),
+        None => Ok(store.select_galaxies(selection)?),
+    }
+}
+
 /// Answers every galaxy of the job that its set does not have yet, and makes the set the current one.
 pub fn answer_all(
     store: &mut Store,
@@ -240,7 +250,7 @@ pub fn answer_all(
     let nothing = match job.which {
         Which::Where(condition) => {
             let one = Selection { condition, limit: Some(1), ..Selection::default() };
-            store.select_galaxies(&one)?.is_empty()
+            selected(store, &one)?.is_empty()
         }
         Which::OfSet(other) => store.galaxies_of_set(other.id, None)?.is_empty(),
     };
@@ -278,7 +288,7 @@ pub fn answer_all(
     )?;
     let ids = match job.which {
         Which::Where(condition) => {
-            store.select_galaxies(&Selection { condition, not_in: Some(set.id), ..Selection::default() })?
+            selected(store, &Selection { condition, not_in: Some(set.id), ..Selection::default() })?
         }
         Which::OfSet(other) => store.galaxies_of_set(other.id, Some(set.id))?,
     };

@@ -1,23 +1,64 @@
 //! Expressions over named values (`log10(mass) > 10 and class = 'GALAXY'`), parsed, never executed as code.
 //!
 //! Numbers, texts and truth values; a missing value makes what depends on it missing, as in SQL
-//! (`null and false` is false). Operators, loosest first: `or`, `and`, `not`, comparisons and `is null`,
-//! `+ -`, `* /`, unary `-`, `**`. A name is `mass`, `FLUX[2]` (element of a vector) or `"any text"`.
+//! (`null and false` is false). Operators, loosest first: `or`, `and`, `not`, comparisons with `is null`,
+//! `between` and `in`, `+ -`, `* /`, unary `-`, `**`. A name is `mass`, `FLUX[2]` (element of a vector) or
+//! `"any text"`.
+//!
+//! One tree, four readings: of single values ([`Expr::eval`]), of whole columns of draws
+//! ([`Expr::compile`]), of ranges of values ([`Expr::range`]), and as SQL ([`Expr::to_sql`]).
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
+mod bounds;
+mod columns;
 mod parse;
+mod range;
+mod sql;
+
+pub use bounds::{Known, MarginalBounds, ProbabilityBounds};
+pub use columns::{Input, Program, Want};
+pub use range::Range;
+pub use sql::{Bound, Literal};
 
 /// Longest expression that is read; it bounds the depth of recursion.
 pub const MAX_CHARS: usize = 4000;
 
-/// A parsed expression over `names().len()` values.
+/// A parsed expression over `names().len()` values and `aggregates().len()` more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expr {
     root: Node,
+    text: Arc<str>,
     names: Vec<Name>,
+    aggregates: Vec<Aggregate>,
+}
+
+/// A number made of all draws of a posterior: `P(log_mstar > 11)`, `quantile(tau_ism, 0.9)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aggregate {
+    pub kind: AggregateKind,
+    /// What is taken of each draw: one expression, two for a correlation.
+    pub arguments: Vec<Expr>,
+    /// Where it begins, in characters from 0.
+    pub at: usize,
+    /// As it was written.
+    pub written: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AggregateKind {
+    /// Weight of the draws for which a condition is true.
+    Probability,
+    Mean,
+    Sd,
+    Quantile(f64),
+    Correlation,
+    /// Ends of the shortest interval that holds this much of the weight.
+    HdiLow(f64),
+    HdiHigh(f64),
 }
 
 /// A name in an expression, with the element of a vector it asks for.
@@ -94,11 +135,24 @@ pub struct EvalError {
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Number(f64),
-    Text(String),
+    Text {
+        text: String,
+        at: usize,
+    },
     Bool(bool),
     Null,
     /// Index into the names.
     Name(usize),
+    /// Index into the aggregates.
+    Aggregate(usize),
+    Between {
+        value: Box<Node>,
+        ends: Box<[Node; 2]>,
+    },
+    Among {
+        value: Box<Node>,
+        list: Vec<Node>,
+    },
     Not(Box<Node>),
     Negate(Box<Node>),
     IsNull(Box<Node>),
@@ -169,6 +223,10 @@ impl Function {
         ("bit", Function::Bit, 2),
     ];
 
+    fn arity(self) -> usize {
+        Self::ALL.iter().find(|(_, function, _)| *function == self).map_or(1, |(.., n)| *n)
+    }
+
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, function, _)| *function == self).map_or("?", |(name, ..)| name)
     }
@@ -177,17 +235,95 @@ impl Function {
 impl Expr {
     /// Errors point at the character that is wrong.
     pub fn parse(text: &str) -> Result<Self, ExprError> {
-        parse::parse(text)
+        parse::parse(text, false)
     }
 
-    /// The names it uses, each once; values are looked up by their index here.
+    /// The same with [`Aggregate`]s over the draws of a posterior among the functions: `P(condition)`,
+    /// `mean(x)`, `sd(x)`, `median(x)`, `quantile(x, p)`, `corr(x, y)`, `hdi_low(x, mass)`, `hdi_high(x, mass)`.
+    pub fn parse_with_aggregates(text: &str) -> Result<Self, ExprError> {
+        parse::parse(text, true)
+    }
+
+    /// The names it uses outside of aggregates, each once; values are looked up by their index here.
     pub fn names(&self) -> &[Name] {
         &self.names
     }
 
-    /// The value of the expression, where `lookup` gives the value of each name by index.
+    /// The aggregates it uses; they are looked up by `names().len()` plus their index here.
+    pub fn aggregates(&self) -> &[Aggregate] {
+        &self.aggregates
+    }
+
+    /// What it was parsed from; for an argument of an aggregate, all of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// An error that points into [`Self::text`].
+    pub fn wrong(&self, at: usize, what: impl Into<String>) -> ExprError {
+        ExprError::new(&self.text, at, what)
+    }
+
+    /// A name and nothing more.
+    pub fn of_name(name: &str) -> Self {
+        let names = vec![Name { name: name.to_owned(), element: None, at: 0 }];
+        Self { root: Node::Name(0), text: name.into(), names, aggregates: vec![] }
+    }
+
+    /// The name that this is and nothing more.
+    pub fn as_name(&self) -> Option<&Name> {
+        match self.root {
+            Node::Name(index) => self.names.get(index),
+            _ => None,
+        }
+    }
+
+    /// The parts that must all be true, which name and aggregate by the same indexes as the whole.
+    pub fn conjuncts(&self) -> Vec<Expr> {
+        let mut parts = Vec::new();
+        let mut waiting = vec![&self.root];
+        while let Some(node) = waiting.pop() {
+            match node {
+                Node::Logic { is_and: true, left, right } => waiting.extend([right.as_ref(), left.as_ref()]),
+                other => parts.push(Expr { root: other.clone(), ..self.clone_names() }),
+            }
+        }
+        parts
+    }
+
+    fn clone_names(&self) -> Expr {
+        Expr {
+            root: Node::Null,
+            text: self.text.clone(),
+            names: self.names.clone(),
+            aggregates: self.aggregates.clone(),
+        }
+    }
+
+    /// Which of its names and aggregates (by lookup index) the expression really uses; a conjunct may not use all.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut used = Vec::new();
+        self.root.visit(&mut |node| match node {
+            Node::Name(index) => used.push(*index),
+            Node::Aggregate(index) => used.push(self.names.len() + index),
+            _ => {}
+        });
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+
+    /// Errors where it is no condition, so far as that is known without the values.
+    pub fn require_condition(&self) -> Result<(), ExprError> {
+        match parse::kind_of(&self.root) {
+            parse::Kind::Truth | parse::Kind::Open => Ok(()),
+            _ => Err(self.wrong(0, "a condition is needed, this is a value")),
+        }
+    }
+
+    /// The value of the expression, where `lookup` gives the value of each name and aggregate by index.
     pub fn eval<'a>(&'a self, lookup: &dyn Fn(usize) -> Value<'a>) -> Result<Value<'a>, EvalError> {
-        eval(&self.root, lookup)
+        eval(&self.root, self.names.len(), lookup)
     }
 
     /// Whether the expression is true; `None` where a missing value leaves it open.
@@ -196,45 +332,64 @@ impl Expr {
     }
 }
 
-fn eval<'a>(node: &'a Node, lookup: &dyn Fn(usize) -> Value<'a>) -> Result<Value<'a>, EvalError> {
+fn eval<'a>(
+    node: &'a Node,
+    n_names: usize,
+    lookup: &dyn Fn(usize) -> Value<'a>,
+) -> Result<Value<'a>, EvalError> {
+    let eval = |node| eval(node, n_names, lookup);
     Ok(match node {
         Node::Number(number) => Value::Number(*number),
-        Node::Text(text) => Value::Text(text),
+        Node::Text { text, .. } => Value::Text(text),
         Node::Bool(value) => Value::Bool(*value),
         Node::Null => Value::Null,
-        Node::Name(index) => match lookup(*index) {
-            Value::Number(number) if number.is_nan() => Value::Null,
-            value => value,
-        },
-        Node::Not(inner) => from_truth(truth("not", eval(inner, lookup)?)?.map(|value| !value)),
-        Node::Negate(inner) => from_number(number("-", eval(inner, lookup)?)?.map(|value| -value)),
-        Node::IsNull(inner) => Value::Bool(eval(inner, lookup)? == Value::Null),
+        Node::Name(index) => present(lookup(*index)),
+        Node::Aggregate(index) => present(lookup(n_names + index)),
+        Node::Between { value, ends } => {
+            let value = eval(value)?;
+            let above = compare(Comparison::GreaterOrEqual, value, eval(&ends[0])?)?;
+            let below = compare(Comparison::LessOrEqual, value, eval(&ends[1])?)?;
+            from_truth(both(above, below))
+        }
+        Node::Among { value, list } => {
+            let value = eval(value)?;
+            let mut found = Some(false);
+            for member in list {
+                match compare(Comparison::Equal, value, eval(member)?)? {
+                    Some(true) => return Ok(Value::Bool(true)),
+                    Some(false) => {}
+                    None => found = None,
+                }
+            }
+            from_truth(found)
+        }
+        Node::Not(inner) => from_truth(truth("not", eval(inner)?)?.map(|value| !value)),
+        Node::Negate(inner) => from_number(number("-", eval(inner)?)?.map(|value| -value)),
+        Node::IsNull(inner) => Value::Bool(eval(inner)? == Value::Null),
         Node::Logic { is_and, left, right } => {
             let word = if *is_and { "and" } else { "or" };
-            let left = truth(word, eval(left, lookup)?)?;
+            let left = truth(word, eval(left)?)?;
             if left == Some(!is_and) {
                 return Ok(Value::Bool(!is_and));
             }
-            let right = truth(word, eval(right, lookup)?)?;
-            from_truth(match (left, right) {
-                (_, Some(right)) if right != *is_and => Some(right),
-                (Some(_), Some(right)) => Some(right),
-                _ => None,
+            let right = truth(word, eval(right)?)?;
+            from_truth(if *is_and {
+                both(left, right)
+            } else {
+                both(left.map(|left| !left), right.map(|right| !right)).map(|neither| !neither)
             })
         }
-        Node::Compare { how, left, right } => {
-            from_truth(compare(*how, eval(left, lookup)?, eval(right, lookup)?)?)
-        }
+        Node::Compare { how, left, right } => from_truth(compare(*how, eval(left)?, eval(right)?)?),
         Node::Arithmetic { how, left, right } => {
             let word = how.symbol();
-            let left = number(word, eval(left, lookup)?)?;
-            let right = number(word, eval(right, lookup)?)?;
+            let left = number(word, eval(left)?)?;
+            let right = number(word, eval(right)?)?;
             from_number(left.zip(right).map(|(left, right)| how.apply(left, right)))
         }
         Node::Call { function, arguments } => {
             let mut values = [0.0; 2];
             for (value, argument) in values.iter_mut().zip(arguments) {
-                match number(function.name(), eval(argument, lookup)?)? {
+                match number(function.name(), eval(argument)?)? {
                     Some(number) => *value = number,
                     None => return Ok(Value::Null),
                 }
@@ -242,6 +397,22 @@ fn eval<'a>(node: &'a Node, lookup: &dyn Fn(usize) -> Value<'a>) -> Result<Value
             function.apply(values)
         }
     })
+}
+
+fn present(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_nan() => Value::Null,
+        value => value,
+    }
+}
+
+/// `and` of what may be missing.
+fn both(left: Option<bool>, right: Option<bool>) -> Option<bool> {
+    match (left, right) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
 }
 
 fn truth(operation: &'static str, value: Value) -> Result<Option<bool>, EvalError> {
@@ -287,17 +458,45 @@ fn compare(how: Comparison, left: Value, right: Value) -> Result<Option<bool>, E
             None => return Ok(None),
         },
     };
-    Ok(Some(match how {
-        Comparison::Equal => order.is_eq(),
-        Comparison::NotEqual => order.is_ne(),
-        Comparison::Less => order.is_lt(),
-        Comparison::LessOrEqual => order.is_le(),
-        Comparison::Greater => order.is_gt(),
-        Comparison::GreaterOrEqual => order.is_ge(),
-    }))
+    Ok(Some(how.holds(order)))
+}
+
+impl Node {
+    fn children(&self) -> Vec<&Node> {
+        match self {
+            Node::Number(_) | Node::Text { .. } | Node::Bool(_) | Node::Null => vec![],
+            Node::Name(_) | Node::Aggregate(_) => vec![],
+            Node::Not(inner) | Node::Negate(inner) | Node::IsNull(inner) => vec![inner],
+            Node::Logic { left, right, .. }
+            | Node::Compare { left, right, .. }
+            | Node::Arithmetic { left, right, .. } => vec![left, right],
+            Node::Between { value, ends } => vec![value, &ends[0], &ends[1]],
+            Node::Among { value, list } => std::iter::once(&**value).chain(list).collect(),
+            Node::Call { arguments, .. } => arguments.iter().collect(),
+        }
+    }
+
+    fn visit<'a>(&'a self, see: &mut dyn FnMut(&'a Node)) {
+        let mut waiting = vec![self];
+        while let Some(node) = waiting.pop() {
+            see(node);
+            waiting.extend(node.children());
+        }
+    }
 }
 
 impl Comparison {
+    fn holds(self, order: std::cmp::Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
     fn symbol(self) -> &'static str {
         match self {
             Comparison::Equal => "=",

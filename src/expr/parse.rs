@@ -1,13 +1,24 @@
 //! Recursive descent from text to [`Expr`], one method per level of precedence.
 
-use super::{Arithmetic, Comparison, Expr, ExprError, Function, MAX_CHARS, Name, Node};
+use std::sync::Arc;
+
+use super::{
+    Aggregate, AggregateKind, Arithmetic, Comparison, Expr, ExprError, Function, MAX_CHARS, Name, Node,
+};
 
 /// Parentheses and prefixes within each other.
 const MAX_DEPTH: usize = 100;
 
-pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut parser = Parser { text, chars, at: 0, depth: 0, names: Vec::new() };
+pub(super) fn parse(text: &str, with_aggregates: bool) -> Result<Expr, ExprError> {
+    let mut parser = Parser {
+        text: text.into(),
+        chars: text.chars().collect(),
+        at: 0,
+        depth: 0,
+        names: Vec::new(),
+        aggregates: Vec::new(),
+        over_draws: if with_aggregates { OverDraws::Allowed } else { OverDraws::Never },
+    };
     if parser.chars.len() > MAX_CHARS {
         return Err(parser.wrong(MAX_CHARS, format!("longer than {MAX_CHARS} characters")));
     }
@@ -24,29 +35,54 @@ pub(super) fn parse(text: &str) -> Result<Expr, ExprError> {
         };
         return Err(parser.wrong(parser.at, what));
     }
-    Ok(Expr { root, names: parser.names })
+    Ok(Expr { root, text: parser.text, names: parser.names, aggregates: parser.aggregates })
 }
 
-struct Parser<'t> {
-    text: &'t str,
+struct Parser {
+    text: Arc<str>,
     chars: Vec<char>,
     at: usize,
     depth: usize,
     names: Vec<Name>,
+    aggregates: Vec<Aggregate>,
+    over_draws: OverDraws,
 }
+
+/// Whether aggregates may be called here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OverDraws {
+    Never,
+    Allowed,
+    /// Inside one already.
+    Within,
+}
+
+/// Names of the aggregates, in lower case, with how many expressions and whether a number follows them.
+const AGGREGATES: [(&str, usize, bool); 10] = [
+    ("p", 1, false),
+    ("prob", 1, false),
+    ("mean", 1, false),
+    ("sd", 1, false),
+    ("std", 1, false),
+    ("median", 1, false),
+    ("quantile", 1, true),
+    ("corr", 2, false),
+    ("hdi_low", 1, true),
+    ("hdi_high", 1, true),
+];
 
 /// What a part of an expression is, where that is known without the values.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Truth,
     Number,
     Text,
     Open,
 }
 
-impl Parser<'_> {
+impl Parser {
     fn wrong(&self, at: usize, what: impl Into<String>) -> ExprError {
-        ExprError::new(self.text, at, what)
+        ExprError::new(&self.text, at, what)
     }
 
     fn blanks(&mut self) {
@@ -156,6 +192,18 @@ impl Parser<'_> {
             let is_null = Node::IsNull(Box::new(left));
             return Ok(if negated { Node::Not(Box::new(is_null)) } else { is_null });
         }
+        let negated = self.word("not");
+        if self.word("between") {
+            let between = self.between(left, start)?;
+            return Ok(if negated { Node::Not(Box::new(between)) } else { between });
+        }
+        if self.word("in") {
+            let among = self.among(left, start)?;
+            return Ok(if negated { Node::Not(Box::new(among)) } else { among });
+        }
+        if negated {
+            return Err(self.wrong(self.at, "expected `between` or `in` after `not`"));
+        }
         let how = if self.symbol("==") || self.symbol("=") {
             Comparison::Equal
         } else if self.symbol("!=") || self.symbol("<>") {
@@ -173,12 +221,53 @@ impl Parser<'_> {
         };
         let at = self.at;
         let right = self.sum()?;
-        match (kind_of(&left), kind_of(&right)) {
-            (Kind::Text, _) => self.need(&right, at, Kind::Text, how.symbol())?,
-            (_, Kind::Text) => self.need(&left, start, Kind::Text, how.symbol())?,
-            _ => {}
-        }
+        self.comparable((&left, start), (&right, at), how.symbol())?;
         Ok(Node::Compare { how, left: Box::new(left), right: Box::new(right) })
+    }
+
+    fn comparable(
+        &self,
+        left: (&Node, usize),
+        right: (&Node, usize),
+        operation: &str,
+    ) -> Result<(), ExprError> {
+        match (kind_of(left.0), kind_of(right.0)) {
+            (Kind::Text, _) => self.need(right.0, right.1, Kind::Text, operation),
+            (_, Kind::Text) => self.need(left.0, left.1, Kind::Text, operation),
+            _ => Ok(()),
+        }
+    }
+
+    fn between(&mut self, value: Node, start: usize) -> Result<Node, ExprError> {
+        let at = self.at;
+        let low = self.sum()?;
+        self.comparable((&value, start), (&low, at), "between")?;
+        if !self.word("and") {
+            return Err(self.wrong(self.at, "expected `and` between the ends of `between`"));
+        }
+        let at = self.at;
+        let high = self.sum()?;
+        self.comparable((&value, start), (&high, at), "between")?;
+        Ok(Node::Between { value: Box::new(value), ends: Box::new([low, high]) })
+    }
+
+    fn among(&mut self, value: Node, start: usize) -> Result<Node, ExprError> {
+        if !self.symbol("(") {
+            return Err(self.wrong(self.at, "expected `(` and a list of values after `in`"));
+        }
+        let mut list = Vec::new();
+        loop {
+            let at = self.at;
+            let member = self.deeper(Self::sum)?;
+            self.comparable((&value, start), (&member, at), "in")?;
+            list.push(member);
+            if self.symbol(")") {
+                return Ok(Node::Among { value: Box::new(value), list });
+            }
+            if !self.symbol(",") {
+                return Err(self.wrong(self.at, "expected `,` or `)`"));
+            }
+        }
     }
 
     fn arithmetic(
@@ -262,7 +351,7 @@ impl Parser<'_> {
             }
             Some('\'') => {
                 let text = self.quoted('\'')?;
-                Ok(Node::Text(text))
+                Ok(Node::Text { text, at: start })
             }
             Some('"') => {
                 let name = self.quoted('"')?;
@@ -282,7 +371,7 @@ impl Parser<'_> {
                     "true" => Ok(Node::Bool(true)),
                     "false" => Ok(Node::Bool(false)),
                     "null" => Ok(Node::Null),
-                    "and" | "or" | "not" | "is" => {
+                    "and" | "or" | "not" | "is" | "between" | "in" => {
                         Err(self.wrong(start, format!("expected a value, found `{word}`")))
                     }
                     _ => self.named(word, start),
@@ -367,8 +456,16 @@ impl Parser<'_> {
 
     fn call(&mut self, word: &str, start: usize) -> Result<Node, ExprError> {
         let lower = word.to_ascii_lowercase();
+        if let Some(&(name, n, number)) = AGGREGATES.iter().find(|(name, ..)| *name == lower)
+            && self.over_draws != OverDraws::Never
+        {
+            return self.aggregate(name, n, number, start);
+        }
         let Some(&(name, function, n)) = Function::ALL.iter().find(|(name, ..)| *name == lower) else {
-            let known: Vec<_> = Function::ALL.iter().map(|(name, ..)| *name).collect();
+            let mut known: Vec<_> = Function::ALL.iter().map(|(name, ..)| *name).collect();
+            if self.over_draws == OverDraws::Allowed {
+                known.extend(AGGREGATES.iter().map(|(name, ..)| *name));
+            }
             return Err(self.wrong(start, format!("no function `{word}`; there are {}", known.join(", "))));
         };
         self.symbol("(");
@@ -394,17 +491,76 @@ impl Parser<'_> {
     }
 }
 
+impl Parser {
+    fn aggregate(
+        &mut self,
+        name: &'static str,
+        n: usize,
+        number: bool,
+        start: usize,
+    ) -> Result<Node, ExprError> {
+        if self.over_draws == OverDraws::Within {
+            return Err(self.wrong(start, "what is taken over draws cannot stand inside another such"));
+        }
+        self.symbol("(");
+        self.over_draws = OverDraws::Within;
+        let outer = std::mem::take(&mut self.names);
+        let mut arguments = Vec::new();
+        let mut level = None;
+        let kind = if matches!(name, "p" | "prob") { Kind::Truth } else { Kind::Number };
+        while arguments.len() < n {
+            let at = self.at;
+            let root = self.deeper(Self::or)?;
+            self.need(&root, at, kind, name)?;
+            let names = std::mem::take(&mut self.names);
+            arguments.push(Expr { root, text: self.text.clone(), names, aggregates: vec![] });
+            if (arguments.len() < n || number) && !self.symbol(",") {
+                let more = n + usize::from(number);
+                return Err(self.wrong(self.at, format!("expected `,`: `{name}` takes {more} values")));
+            }
+        }
+        self.names = outer;
+        self.over_draws = OverDraws::Allowed;
+        if number {
+            let at = self.at;
+            level = match self.sum()? {
+                Node::Number(p) if (0.0..=1.0).contains(&p) => Some(p),
+                _ => return Err(self.wrong(at, format!("`{name}` needs a number from 0 to 1 here"))),
+            };
+        }
+        if !self.symbol(")") {
+            return Err(self.wrong(self.at, "expected `)`"));
+        }
+        let written: String = self.chars[start..self.at].iter().collect();
+        let level = level.unwrap_or(0.5);
+        let kind = match name {
+            "p" | "prob" => AggregateKind::Probability,
+            "mean" => AggregateKind::Mean,
+            "sd" | "std" => AggregateKind::Sd,
+            "corr" => AggregateKind::Correlation,
+            "hdi_low" => AggregateKind::HdiLow(level),
+            "hdi_high" => AggregateKind::HdiHigh(level),
+            _ => AggregateKind::Quantile(level),
+        };
+        let written = written.trim_end().to_owned();
+        let known = self.aggregates.iter().position(|known| known.kind == kind && known.written == written);
+        Ok(Node::Aggregate(known.unwrap_or_else(|| {
+            self.aggregates.push(Aggregate { kind, arguments, at: start, written });
+            self.aggregates.len() - 1
+        })))
+    }
+}
+
 fn in_name(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.' | '$')
 }
 
-fn kind_of(node: &Node) -> Kind {
+pub(super) fn kind_of(node: &Node) -> Kind {
     match node {
-        Node::Number(_) | Node::Negate(_) | Node::Arithmetic { .. } => Kind::Number,
-        Node::Text(_) => Kind::Text,
-        Node::Bool(_) | Node::Not(_) | Node::IsNull(_) | Node::Logic { .. } | Node::Compare { .. } => {
-            Kind::Truth
-        }
+        Node::Number(_) | Node::Negate(_) | Node::Arithmetic { .. } | Node::Aggregate(_) => Kind::Number,
+        Node::Text { .. } => Kind::Text,
+        Node::Bool(_) | Node::Not(_) | Node::IsNull(_) | Node::Logic { .. } => Kind::Truth,
+        Node::Compare { .. } | Node::Between { .. } | Node::Among { .. } => Kind::Truth,
         Node::Call { function: Function::Bit, .. } => Kind::Truth,
         Node::Call { .. } => Kind::Number,
         Node::Null | Node::Name(_) => Kind::Open,

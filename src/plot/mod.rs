@@ -10,6 +10,7 @@ pub mod corner;
 pub mod curves;
 pub mod diagnostics;
 pub mod sed;
+pub mod shifts;
 pub mod spectrum;
 pub mod text;
 

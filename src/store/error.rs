@@ -41,7 +41,7 @@ pub enum StoreError {
     // SQLite's errors are told in these sentences, not as causes: theirs repeat the whole statement
     #[error("{}", explain(.0))]
     Sqlite(rusqlite::Error),
-    #[error("{} in `{sql}`", words(.error))]
+    #[error("{}", beside(sql, &what(.error)))]
     Sql { sql: String, error: rusqlite::Error },
     #[error(
         "the survey `{survey}` has other bands ({expected}) than this input ({found}); name another survey"
@@ -84,11 +84,8 @@ pub enum StoreError {
     Prior(#[from] crate::prior::PriorError),
     #[error(transparent)]
     Noise(#[from] crate::noise::NoiseError),
-    #[error(
-        "`{expression}` is not a condition on galaxies: {}; `sedflow galaxies --list-columns` has the columns",
-        words(.error)
-    )]
-    Expression { expression: String, error: rusqlite::Error },
+    #[error("this is not a condition on galaxies: {0}")]
+    Expression(crate::expr::ExprError),
     #[error("`{sql}` does more than read; a query is one SELECT")]
     NotReading { sql: String },
     #[error("the query has {name}, which no --param gives a value")]
@@ -101,6 +98,19 @@ pub enum StoreError {
     Referred { product: String, referrers: Vec<String> },
     #[error("{what} holds JSON this program cannot read: {source}")]
     Json { what: String, source: serde_json::Error },
+}
+
+/// A message with the statement it is about: after it, or before one whose last line points at a character.
+fn beside(sql: &str, message: &str) -> String {
+    if message.contains('\n') { format!("in `{sql}`: {message}") } else { format!("{message} in `{sql}`") }
+}
+
+/// What SQLite says, without the statement.
+pub(super) fn what(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn did_you_mean(known: &[String]) -> String {
@@ -123,19 +133,12 @@ fn explain(error: &rusqlite::Error) -> String {
              committed is kept, and the same command goes on"
         }
         Some(ErrorCode::ReadOnly) => "the catalog file or its directory cannot be written",
-        _ => return words(error),
+        _ => return what(error),
     };
-    format!("{advice} ({})", words(error))
+    format!("{advice} ({})", what(error))
 }
 
 /// What SQLite said, without the statement that it said it about.
-fn words(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
-    }
-}
-
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         StoreError::Sqlite(error)

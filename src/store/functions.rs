@@ -9,7 +9,7 @@ use rusqlite::{Connection, Result};
 
 use crate::sky;
 
-const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
+pub(super) const PURE: FunctionFlags = FunctionFlags::SQLITE_UTF8
     .union(FunctionFlags::SQLITE_DETERMINISTIC)
     .union(FunctionFlags::SQLITE_INNOCUOUS);
 
@@ -69,11 +69,13 @@ pub(super) fn register(conn: &Connection) -> Result<()> {
     conn.create_aggregate_function("median", 1, PURE, Percentile)?;
     conn.create_aggregate_function("percentile", 2, PURE, Percentile)?;
     conn.create_aggregate_function("stddev", 1, PURE, StdDev)?;
-    Ok(())
+    let last = super::post::SharedLast::default();
+    super::post::register(conn, &last)?;
+    super::draws_table::register(conn, last)
 }
 
 /// The argument as a number; `None` for NULL, text and blobs.
-fn number(context: &Context<'_>, index: usize) -> Option<f64> {
+pub(super) fn number(context: &Context<'_>, index: usize) -> Option<f64> {
     match context.get_raw(index) {
         ValueRef::Integer(value) => Some(value as f64),
         ValueRef::Real(value) => Some(value),

@@ -10,9 +10,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+mod answers;
 mod catalog;
 mod check;
 mod draws;
+mod draws_table;
 mod error;
 mod files;
 mod functions;
@@ -22,6 +24,7 @@ mod ingests;
 mod lock;
 mod merge;
 mod models;
+mod post;
 mod posteriors;
 #[cfg(test)]
 mod product_tests;
@@ -30,6 +33,7 @@ mod release;
 mod runs;
 mod schema;
 mod select;
+mod sets;
 #[cfg(test)]
 mod tests;
 mod things;
@@ -37,6 +41,7 @@ mod training;
 mod validations;
 
 pub use crate::codec::{Array, BlobError, Values, decode_arrays, encode_arrays};
+pub use answers::{Candidate, CandidatePosterior, ColumnValue, Outline, Readers};
 pub use catalog::{
     Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, KnownFilter,
     RejectedRow, Survey, SurveySpec, ingest_hash,
@@ -58,6 +63,7 @@ pub use runs::{Artifact, GIT_COMMIT, PROGRAM_VERSION, Run, RunSpec, RunState};
 pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdown};
 
 pub use select::{Cone, ObservedGalaxy, Selection};
+pub use sets::{Ingredient, Member, SetFacts};
 pub use things::{Product, Thing};
 pub use training::{
     Checkpoint, CheckpointKind, CheckpointSpec, Epoch, TrainingSet, TrainingSetSpec, TrainingSpec,

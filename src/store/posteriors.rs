@@ -79,7 +79,7 @@ impl Method {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         [Method::Npe, Method::NpeIs, Method::Mcmc].into_iter().find(|method| method.as_str() == text)
     }
 }

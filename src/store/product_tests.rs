@@ -379,3 +379,53 @@ fn a_training_set_without_a_name_is_spoken_of_by_its_number() {
         findings.iter().map(|f| f.text.as_str()).filter(|text| text.contains("training set")).collect();
     assert_eq!(said, ["the training set 2 is not complete"], "the streamed one needs no rows");
 }
+
+#[test]
+fn a_condition_in_sql_means_what_the_expression_does() {
+    use crate::expr::{Expr, Literal, Value};
+    let conn = rusqlite::Connection::open_in_memory().unwrap();
+    super::functions::register(&conn).unwrap();
+    for text in [
+        "a > 1 and (b < 2 or not c = 3)",
+        "a + b * 2 - c / 4 ** 2 > -1.5",
+        "b between 1 and 1.5 and a not in (1, 7)",
+        "name in ('x', 'y') or name = 'it''s'",
+        "nothing is null and a is not null",
+        "nothing > 1",
+        "not nothing > 1 or b < 2",
+        "min(a, b) + max(a, c) + abs(-a) + floor(2.7) > 8.4",
+        "log10(100) + sqrt(c) + exp(0) + ln(1) < 5",
+        "bit(c, 0) and not bit(c, 2)",
+        "7 / 2 = 3.5 and c / 2 = 1.5",
+        "true and a",
+    ] {
+        let expr = Expr::parse(text).unwrap();
+        let column = |name: &crate::expr::Name| match name.name.as_str() {
+            "a" => Some("2.5".to_owned()),
+            "b" => Some("1.25".to_owned()),
+            "c" => Some("3".to_owned()),
+            "name" => Some("'it''s'".to_owned()),
+            _ => Some("NULL".to_owned()),
+        };
+        let bound = expr.to_sql(&column).unwrap();
+        let values = bound.values.iter().map(|value| match value {
+            Literal::Number(number) => rusqlite::types::Value::Real(*number),
+            Literal::Text(text) => rusqlite::types::Value::Text(text.clone()),
+        });
+        let sql = format!("SELECT iif({}, 1, 0)", bound.sql);
+        let found: i64 = conn.query_row(&sql, rusqlite::params_from_iter(values), |row| row.get(0)).unwrap();
+        let expected = expr.eval(&|i| match expr.names()[i].name.as_str() {
+            "a" => Value::Number(2.5),
+            "b" => Value::Number(1.25),
+            "c" => Value::Number(3.0),
+            "name" => Value::Text("it's"),
+            _ => Value::Null,
+        });
+        // a number alone is a condition to SQL only
+        let expected = expected.map_or(1, |value| i64::from(value == Value::Bool(true)));
+        assert_eq!(found, expected, "{text}: {}", bound.sql);
+    }
+    let error = Expr::parse("a > 1 and nosuch < 2").unwrap();
+    let error = error.to_sql(&|name| (name.name == "a").then(|| "1".into())).unwrap_err();
+    assert_eq!((error.at, error.what.as_str()), (10, "there is no column `nosuch`"));
+}

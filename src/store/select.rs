@@ -9,6 +9,7 @@ use super::Store;
 use super::error::StoreError;
 use super::ids::{BandSetId, GalaxyId, PosteriorSetId, SurveyId};
 use super::posteriors::SUMMARY_PARAMETERS;
+use crate::expr::{Bound, ExprError, Literal};
 use crate::galaxy::{BandPhot, SkyPosition};
 use crate::sky;
 
@@ -25,6 +26,10 @@ pub struct Cone {
 pub struct Selection<'a> {
     /// An SQL condition over the columns of [`Store::galaxy_columns`].
     pub condition: Option<&'a str>,
+    /// Conditions made by [`Store::column_condition`], all of which must hold.
+    pub bound: &'a [Bound],
+    /// Only these.
+    pub ids: Option<&'a [GalaxyId]>,
     pub cone: Option<Cone>,
     /// The posterior set whose summaries are columns; without, the current one.
     pub set: Option<PosteriorSetId>,
@@ -53,6 +58,16 @@ pub(super) struct BoundSql {
     pub sql: String,
     pub values: Vec<SqlValue>,
 }
+
+/// Columns of a selection beside [`Store::galaxy_columns`]: what it takes to get at the draws.
+const POSTERIOR_COLUMNS: [(&str, &str); 6] = [
+    ("posterior.id", "p.posterior_id"),
+    ("posterior.codec", "p.codec"),
+    ("posterior.codec_ks", "p.codec_ks"),
+    ("posterior.stored", "p.samples_hash IS NOT NULL"),
+    ("posterior.recipe", "p.recipe_hash IS NOT NULL"),
+    ("samples", "p.samples"),
+];
 
 /// Quotes a name for SQL.
 pub(super) fn quoted(name: &str) -> String {
@@ -139,6 +154,13 @@ impl Store {
         Ok(columns)
     }
 
+    /// Columns of a selection that are not listed, except where the input has columns of such names.
+    fn posterior_columns(&self) -> Result<Vec<(&'static str, &'static str)>, StoreError> {
+        let listed = self.galaxy_columns()?;
+        let free = |name: &str| !listed.iter().any(|(taken, _)| taken.eq_ignore_ascii_case(name));
+        Ok(POSTERIOR_COLUMNS.into_iter().filter(|(name, _)| free(name)).collect())
+    }
+
     /// `SELECT outputs FROM galaxies WHERE selection ORDER BY galaxy_id`, over a table expression `galaxies`
     /// that has the columns of [`Store::galaxy_columns`].
     pub(super) fn selection_sql(
@@ -155,6 +177,9 @@ impl Store {
         for (i, (name, expression)) in self.galaxy_columns()?.iter().enumerate() {
             // writing to a String does not fail
             let _ = write!(sql, "{}{expression} AS {}", if i > 0 { ", " } else { "" }, quoted(name));
+        }
+        for (name, expression) in self.posterior_columns()? {
+            let _ = write!(sql, ", {expression} AS {}", quoted(name));
         }
         // The plus keeps the planner from going by survey, of which there are few, instead of by condition.
         sql.push_str(
@@ -179,6 +204,18 @@ impl Store {
             values.extend(cells.map(|cell| SqlValue::Integer(cell as i64)));
             values.extend([cone.ra_deg, cone.dec_deg, cone.radius_deg].map(SqlValue::Real));
         }
+        if let Some(ids) = selection.ids {
+            sql.push_str(" AND galaxy_id IN (SELECT value FROM json_each(?))");
+            let list: Vec<String> = ids.iter().map(GalaxyId::to_string).collect();
+            values.push(SqlValue::Text(format!("[{}]", list.join(","))));
+        }
+        for bound in selection.bound {
+            let _ = write!(sql, " AND {}", bound.sql);
+            values.extend(bound.values.iter().map(|value| match value {
+                Literal::Number(number) => SqlValue::Real(*number),
+                Literal::Text(text) => SqlValue::Text(text.clone()),
+            }));
+        }
         if let Some(not_in) = selection.not_in {
             sql.push_str(
                 " AND galaxy_id NOT IN (SELECT galaxy_id FROM posterior WHERE posterior_set_id = ?)",
@@ -200,14 +237,21 @@ impl Store {
 
     /// Refuses what is no single expression, such as `1) UNION SELECT (1`.
     fn check_condition(&self, condition: &str) -> Result<(), StoreError> {
-        let names: Vec<String> =
-            self.galaxy_columns()?.iter().map(|(name, _)| format!("NULL AS {}", quoted(name))).collect();
-        let sql = format!(
-            "WITH galaxies AS (SELECT {}) SELECT CASE WHEN\n{condition}\nTHEN 1 END FROM galaxies",
-            names.join(", ")
-        );
-        let expression = |error| StoreError::Expression { expression: condition.to_owned(), error };
-        self.conn.prepare(&sql).map_err(expression)?;
+        let names = self.galaxy_columns()?.into_iter().map(|(name, _)| name);
+        let names = names.chain(self.posterior_columns()?.into_iter().map(|(name, _)| name.to_owned()));
+        let names: Vec<String> = names.map(|name| format!("NULL AS {}", quoted(&name))).collect();
+        let before = format!("WITH galaxies AS (SELECT {}) SELECT CASE WHEN\n", names.join(", "));
+        let sql = format!("{before}{condition}\nTHEN 1 END FROM galaxies");
+        let wrong = |error: rusqlite::Error| {
+            let at = match &error {
+                rusqlite::Error::SqlInputError { offset, .. } => usize::try_from(*offset).unwrap_or(0),
+                _ => 0,
+            };
+            let at = at.saturating_sub(before.len()).min(condition.len());
+            let at = condition.char_indices().take_while(|(byte, _)| *byte < at).count();
+            StoreError::Expression(ExprError::new(condition, at, super::error::what(&error)))
+        };
+        self.conn.prepare(&sql).map_err(wrong)?;
         Ok(())
     }
 
