@@ -174,8 +174,8 @@ fn a_query_only_reads() {
     let misspelt = sedflow(&path, &["query", "SELECT redshft FROM galaxy"]);
     fails(&misspelt, "no such column: redshft in `SELECT redshft FROM galaxy`");
     let misspelt = sedflow(&path, &["galaxies", "--where", "redshft < 1"]);
-    fails(&misspelt, "`redshft < 1` is not a condition on galaxies: no such column: redshft; ");
-    assert_eq!(stderr(&misspelt).lines().count(), 1, "{}", stderr(&misspelt));
+    fails(&misspelt, "this is not a condition on galaxies: no such column: redshft (character 1)");
+    assert!(stderr(&misspelt).ends_with("    redshft < 1\n    ^\n"), "{}", stderr(&misspelt));
     fails(&sedflow(&path, &["query", "SELECT :a", "--param", "b=1"]), "no --param gives");
 }
 

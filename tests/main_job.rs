@@ -243,7 +243,7 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 fn a_galaxy_is_shown_with_its_photometry_summaries_and_histograms() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    run(here, &["-q", "demo", "--out", "c.db", "--draws", "100", "--show", "0"]);
+    run(here, &["-q", "demo", "--method", "npe", "--out", "c.db", "--draws", "100", "--show", "0"]);
     let shown = run(here, &["-C", "c.db", "show", "28"]);
     for part in
         ["sdss/28", "z = 0.11938", "KC5_LOGMASS", "ERROR_FLOOR", "sdss2010-u", "method npe: 100 draws"]
@@ -367,7 +367,7 @@ fn a_checkpoint_of_other_bands_is_refused_and_one_of_some_bands_gives_a_reason()
     survey("wise", "W1", "wise2010-W1");
     let said = "checkpoint sdss-ugriz was trained for sdss2010-u sdss2010-g sdss2010-r sdss2010-i sdss2010-z, but \
                 wise has wise2010-W1";
-    refused(here, &["-C", "c.db", "infer"], said);
+    refused(here, &["-C", "c.db", "infer", "--method", "npe"], said);
     survey("one", "r", "sdss2010-r");
     run(here, &["-q", "-C", "c.db", "infer", "--method", "npe", "--draws", "10"]);
     let reasons = query(here, "c.db", "SELECT reason FROM posterior ORDER BY galaxy_id");

@@ -210,7 +210,7 @@ fn a_model_on_own_curves_and_grid_is_trained_and_used_and_says_what_it_misses_el
     let elsewhere = Place::with_files();
     std::fs::copy(place.path().join("own.ckpt"), elsewhere.path().join("own.ckpt")).unwrap();
     elsewhere.ok(&["-q", "init"]);
-    let infer = ["infer", "--checkpoint", "own.ckpt"];
+    let infer = ["infer", "--method", "npe", "--checkpoint", "own.ckpt"];
     let sentence = "which neither comes with the program nor is in the catalog";
     elsewhere.fails(
         &infer,

@@ -48,8 +48,10 @@ fn sample(folder: &Path, catalog: &str) {
 }
 
 fn infer(folder: &Path, catalog: &str, condition: &str, store: &str) {
-    let words =
-        ["-C", catalog, "infer", "--draws", "60", "--name", "set", "--where", condition, "--store", store];
+    let words = [
+        "-C", catalog, "infer", "--method", "npe", "--draws", "60", "--name", "set", "--where", condition,
+        "--store", store,
+    ];
     ok(folder, &words);
 }
 
@@ -205,6 +207,8 @@ fn shards_become_one_set_and_conflicts_are_named() {
         "-C",
         "seed.db",
         "infer",
+        "--method",
+        "npe",
         "--draws",
         "60",
         "--name",
@@ -250,7 +254,10 @@ fn killed_fifty_times_nothing_is_lost_and_nothing_is_half_written() {
     let mut kills = 0;
 
     sample(folder, "c.db");
-    let words = ["-C", "c.db", "infer", "--draws", "60", "--name", "set", "--where", NEAR, "--store", "both"];
+    let words = [
+        "-C", "c.db", "infer", "--method", "npe", "--draws", "60", "--name", "set", "--where", NEAR,
+        "--store", "both",
+    ];
     for i in 0..20 {
         kills += u32::from(killed(folder, &words, 20 + 37 * (i % 8)));
         assert!(is_whole(folder, "c.db"), "after kill {i} of infer");

@@ -111,8 +111,11 @@ fn an_ensemble_is_trained_kept_with_its_members_and_used_like_a_flow() {
     assert_ne!(run(folder.path(), &[&["validate", "three.1"], &few[..]].concat()), ranks);
 
     // Posteriors of real galaxies.
-    run(folder.path(), &["demo", "--out", "c.db", "--draws", "1", "--show", "0"]);
-    run(folder.path(), &["infer", "--checkpoint", "three", "--draws", "50", "--where", "redshift < 0.06"]);
+    run(folder.path(), &["demo", "--method", "npe", "--out", "c.db", "--draws", "1", "--show", "0"]);
+    run(
+        folder.path(),
+        &["infer", "--method", "npe", "--checkpoint", "three", "--draws", "50", "--where", "redshift < 0.06"],
+    );
     let posteriors = "SELECT count(*) > 10 AS many FROM posterior p JOIN posterior_set s USING (posterior_set_id) \
                       WHERE s.name = 'three' AND p.method = 'npe'";
     assert_eq!(query(folder.path(), posteriors), "many\n1\n");

@@ -99,7 +99,7 @@ const IN_SET: &str =
 const RUNS: &str = "run_id IN (SELECT run_id FROM temp.wanted)";
 
 /// Tables after those that their conditions name.
-const TABLES: [(&str, Fate); 37] = [
+const TABLES: [(&str, Fate); 38] = [
     ("dictionary", Fate::Own),
     ("readme", Fate::Own),
     ("release", Fate::Own),
@@ -151,6 +151,7 @@ const TABLES: [(&str, Fate); 37] = [
     ("training", Fate::Left),
     ("training_history", Fate::Left),
     ("training_state", Fate::Left),
+    ("validation_part", Fate::Left),
     ("ensemble_member", Fate::Left),
 ];
 
