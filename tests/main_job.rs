@@ -390,7 +390,7 @@ mod faults {
     }
 
     const JOBS: [(&str, &str); 3] = [
-        ("infer --draws 300 --name set", "SELECT count(*) FROM posterior"),
+        ("infer --method npe --draws 300 --name set", "SELECT count(*) FROM posterior"),
         ("simulate --n 15000 --seed 1 --name set", "SELECT sum(n_rows) FROM training_chunk"),
         (
             "train --name tiny --set set --steps 20 --batch 100 --width 512",
@@ -433,7 +433,7 @@ mod faults {
         }
         let script = format!(
             "set -e; {mount}; cd disk; \"$SEDFLOW\" -q -C c.db init; \"$SEDFLOW\" -q -C c.db ingest --sample >/dev/null; \
-             job='infer -q -C c.db --draws 800 --name set'; \
+             job='infer -q -C c.db --method npe --draws 800 --name set'; \
              if \"$SEDFLOW\" $job; then echo 'the disk was large enough'; exit 9; fi; \
              \"$SEDFLOW\" -C c.db check >&2; mount -o remount,size=200m tmpfs .; \"$SEDFLOW\" $job; \
              \"$SEDFLOW\" -C c.db check >&2; \
