@@ -28,7 +28,7 @@ use super::{DerivedProperties, Draws, Measured, Npe};
 use crate::features::short_band;
 use crate::filters::Filter;
 use crate::rng::{Streams, fill_standard_normal};
-use crate::sed::{PhotOptions, PhotTable, SedError, SedModel};
+use crate::sed::{OneRedshift, PhotOptions, PhotTable, SedError, SedModel};
 use crate::simulate::table_options;
 use crate::special::chi2_survival;
 
@@ -77,8 +77,10 @@ pub struct Rules {
     pub min_ess: f64,
     /// Most draws weighted to get there.
     pub max_weighted: usize,
-    /// Largest shape of the weights' tail.
+    /// Largest shape of the weights' tail,
     pub max_pareto_k: f64,
+    /// ... and of the pilot's, which tells it less well.
+    pub max_pilot_k: f64,
     /// Efficiency from which draws stay as the network gave them.
     pub plain_efficiency: f64,
     /// Posterior predictive p-value below which a posterior is marked `MODEL_MISFIT`.
@@ -100,6 +102,7 @@ impl Default for Rules {
             min_ess: 400.0,
             max_weighted: 40_000,
             max_pareto_k: 0.7,
+            max_pilot_k: 1.0,
             plain_efficiency: 0.9,
             misfit_p: 1e-3,
             hopeless_chi2: 300.0,
@@ -229,19 +232,18 @@ impl<'a> Ladder<'a> {
         let Ok(likelihood) = self.likelihood(question.measured, errors_modelled) else {
             return refused(answer, reasons);
         };
-        // A galaxy out of the network's range gets a table of its own, if the model reaches there.
         let single;
         let table = if self.table.at_redshift(zred).is_ok() {
             &self.table
         } else {
-            match PhotTable::new(self.model, self.filters, (zred, zred), &self.options) {
-                Ok(table) => single = table,
-                Err(_) => return refused(answer, reasons),
+            match self.table_at(zred) {
+                Some(table) => single = table,
+                None => return refused(answer, reasons),
             }
             &single
         };
         let Ok(at) = table.at_redshift(zred) else { return refused(answer, reasons) };
-        let mut posterior = ExactPosterior::new(self.npe.prior(), self.npe.theta_map(), at, likelihood);
+        let mut posterior = self.posterior(at, likelihood);
         answer.reasons = reasons;
         let mut start = None;
         if let Some(x) = &x {
@@ -263,8 +265,23 @@ impl<'a> Ladder<'a> {
         if matches!(roads, Roads::Npe | Roads::Is) {
             return answer_or_reason(answer);
         }
+        // A chain looks at so many points that a table of the one redshift pays.
+        let single = self.table_at(zred);
+        let mut posterior = match single.as_ref().and_then(|table| table.at_redshift(zred).ok()) {
+            Some(at) => self.posterior(at, posterior.likelihood().clone()),
+            None => posterior,
+        };
         self.chain(question, x.as_deref(), &mut posterior, start, &mut answer);
         self.examined(answer_or_reason(answer), &mut posterior)
+    }
+
+    /// A table of one redshift; none where the model does not reach there.
+    fn table_at(&self, zred: f64) -> Option<PhotTable> {
+        PhotTable::new(self.model, self.filters, (zred, zred), &self.options).ok()
+    }
+
+    fn posterior<'b>(&'b self, at: OneRedshift<'b>, likelihood: Likelihood<'b>) -> ExactPosterior<'b> {
+        ExactPosterior::new(self.npe.prior(), self.npe.theta_map(), at, likelihood)
     }
 
     /// The likelihood of a galaxy's photometry.
@@ -307,20 +324,18 @@ impl<'a> Ladder<'a> {
         let needed = rules.min_ess.min(question.n as f64);
         let pilot = self.pilot(question, x, posterior)?;
         let (efficiency, pareto_k) = worth(&pilot.weights);
-        let good = |efficiency: f64, pareto_k: f64, n: usize| {
-            pareto_k <= rules.max_pareto_k && efficiency * n as f64 >= needed
-        };
         // Half as many again as the pilot promises, for it promises too much.
         let wanted = (1.5 * needed / efficiency.max(1e-9)).ceil() as usize;
         let n = wanted.clamp(question.n, rules.max_weighted.max(question.n));
-        if roads == Roads::Auto && !good(efficiency, pareto_k, n) {
+        let is_promising = pareto_k <= rules.max_pilot_k && efficiency * n as f64 >= needed;
+        if roads == Roads::Auto && !is_promising {
             answer.reasons.push(Reason::LowEfficiency);
             record(answer, &pilot.weights, false);
             return Ok(Drawn::Start(self.best_points(&[pilot])));
         }
         let last = self.weigh(x, n, (question.seed, question.stream), posterior)?;
         let (efficiency, pareto_k) = worth(&last.weights);
-        let passed = good(efficiency, pareto_k, n);
+        let passed = pareto_k <= rules.max_pareto_k && efficiency * n as f64 >= needed;
         record(answer, &last.weights, passed || roads == Roads::Is);
         if !passed {
             answer.reasons.push(Reason::LowEfficiency);
