@@ -37,11 +37,17 @@ impl Achieved {
         let before: Vec<&[f32]> = columns.iter().map(|(_, values)| *values).collect();
         let is_weight = |i: usize| quantised.columns[i].role == Role::Weight;
         let mut scratch = Scratch::default();
+        // Resampled draws come several times, with equal values in every column.
+        let mut n_effective: f64 = 1.0;
         let column_ks: Vec<f64> = (0..columns.len())
             .map(|i| match weight {
                 _ if is_weight(i) => 0.0,
                 Some(w) => weighted_ks(before[i], before[w], after[i], after[w]),
-                None => ks(before[i], after[i], &mut scratch),
+                None => {
+                    let (distance, n_distinct) = ks(before[i], after[i], &mut scratch);
+                    n_effective = n_effective.max(n_distinct);
+                    distance
+                }
             })
             .collect();
         let places: Vec<usize> = (0..columns.len()).filter(|&i| !is_weight(i)).collect();
@@ -57,7 +63,7 @@ impl Achieved {
             });
             if square > 0.0 { sum * sum / square } else { 1.0 }
         };
-        let n_effective = weight.map_or(n as f64, |w| effective(before[w]));
+        let n_effective = weight.map_or(n_effective, |w| effective(before[w]));
         // Columns without spread, and numbers that are not finite, have no such errors.
         let largest = |values: &mut dyn Iterator<Item = f64>| {
             values.filter(|v| v.is_finite()).fold(0.0, |most: f64, v| most.max(v.abs()))
@@ -82,28 +88,31 @@ struct Scratch {
 
 /// KS distance of two samples of the same size; NaN counts as larger than all numbers.
 pub fn ks_distance(a: &[f32], b: &[f32]) -> f64 {
-    ks(a, b, &mut Scratch::default())
+    ks(a, b, &mut Scratch::default()).0
 }
 
-fn ks(a: &[f32], b: &[f32], scratch: &mut Scratch) -> f64 {
+/// The distance, and `n^2 / sum m^2` of values of `a` that come m times.
+fn ks(a: &[f32], b: &[f32], scratch: &mut Scratch) -> (f64, f64) {
     let Scratch { a: x, b: y, spare } = scratch;
     for (keys, values) in [(&mut *x, a), (&mut *y, b)] {
         keys.clear();
         keys.extend(values.iter().map(|&v| sortable(v)));
         radix_sort(keys, spare);
     }
-    let (mut i, mut j, mut most) = (0, 0, 0);
-    while let (Some(&p), Some(&q)) = (x.get(i), y.get(j)) {
-        let value = p.min(q);
+    let (mut i, mut j, mut most, mut square) = (0, 0, 0, 0);
+    while let Some(&value) = x.get(i).into_iter().chain(y.get(j)).min() {
+        let first = i;
         while x.get(i) == Some(&value) {
             i += 1;
         }
+        square += (i - first).pow(2);
         while y.get(j) == Some(&value) {
             j += 1;
         }
         most = most.max(i.abs_diff(j));
     }
-    most as f64 / a.len().max(1) as f64
+    let n = a.len().max(1) as f64;
+    (most as f64 / n, n * n / square.max(1) as f64)
 }
 
 /// Values with their weights, by value.

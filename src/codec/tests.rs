@@ -184,6 +184,18 @@ fn spikes_too_narrow_for_bins_are_kept_exactly() {
 }
 
 #[test]
+fn resampled_draws_take_no_finer_bins_than_their_number_deserves() {
+    let mut columns = example(10_000, 12);
+    let plain = encode(&borrowed(&columns), &simplex()).unwrap().bytes.len();
+    // 200 draws, each fifty times
+    for (_, values) in &mut columns {
+        (0..values.len()).for_each(|i| values[i] = values[i % 200]);
+    }
+    let encoded = encode(&borrowed(&columns), &simplex()).unwrap();
+    assert!(encoded.achieved.ks < 0.03 && encoded.bytes.len() < plain, "{:?}", encoded.achieved);
+}
+
+#[test]
 fn the_hash_is_of_the_quantised_draws_not_of_the_bytes() {
     let columns = example(500, 9);
     let encoded = encode(&borrowed(&columns), &simplex()).unwrap();

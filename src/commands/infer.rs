@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -434,6 +434,37 @@ impl Plan<'_> {
         let answer = self.ladder.answer(&question, self.job.roads);
         row_of(galaxy.id, &question, &answer, self.loaded, self.job.kept)
     }
+}
+
+/// Rows of a set made again, as the set's configuration says; draws are packed where no recipe gives them.
+pub fn rows_again(
+    store: &Store,
+    loaded: &Loaded,
+    set: &PosteriorSet,
+    ids: &[GalaxyId],
+) -> anyhow::Result<Vec<PosteriorRow>> {
+    let part = |key: &str| set.config.get(key).cloned();
+    let what = || format!("the configuration of set {}", set.name);
+    let roads = part("method").map_or(Ok(Roads::Npe), serde_json::from_value).with_context(what)?;
+    let rules = part("rules").map_or(Ok(Rules::default()), serde_json::from_value).with_context(what)?;
+    let job = Job {
+        which: Which::Where(None),
+        draws: set.n_draws,
+        checkpoint: &loaded.name,
+        name: Some(&set.name),
+        seed: set.seed,
+        kept: Kept { draws: false, recipe: true },
+        roads,
+        rules,
+    };
+    let plan = Plan {
+        bands: BandMap::new(store, loaded)?,
+        ladder: Ladder::new(&loaded.npe, &loaded.model, &loaded.filters, &loaded.derived, rules)?,
+        loaded,
+        job: &job,
+        surveys: survey_names(store)?,
+    };
+    store.observed_galaxies(ids)?.par_iter().map(|galaxy| plan.row(galaxy)).collect()
 }
 
 /// An answer as the catalog keeps it.

@@ -14,8 +14,8 @@ use crate::codec;
 use crate::output::for_eyes;
 use crate::rng::Streams;
 use crate::store::{
-    Described, Method, Mode, Profile, Release, ReleaseSpec, RunSpec, RunState, Selection, Severity, Store,
-    check_file,
+    Described, GalaxyId, Mode, Profile, Release, ReleaseSpec, RunSpec, RunState, Selection, Severity, Store,
+    StoredPosterior, check_file,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -336,36 +336,41 @@ fn rederive(store: &Store, release: &Release, args: &VerifyArgs) -> anyhow::Resu
     let mut chosen = index::sample(&mut rng, ids.len(), args.sample.min(ids.len())).into_vec();
     chosen.sort_unstable();
     let mut wrong = Vec::new();
-    let mut n_again = 0;
+    let mut failed = |posterior: &StoredPosterior, why: String| -> anyhow::Result<()> {
+        let galaxy = store.observed_galaxies(&[posterior.row.galaxy])?.pop();
+        wrong.push(format!("galaxy {}: {why}", galaxy.map_or(String::new(), |galaxy| galaxy.object_id)));
+        Ok(())
+    };
+    let (mut n_again, mut without_recipe) = (0, Vec::new());
     for &place in &chosen {
         let Some(posterior) = store.posterior(set.id, ids[place])? else { continue };
-        let (galaxy, measured) = infer::measured_for(store, &loaded, ids[place])?;
-        let named = |error: anyhow::Error| format!("galaxy {}: {error:#}", galaxy.object_id);
-        let stored = posterior.row.samples.as_deref().map(codec::decode).transpose();
-        let again = match (&posterior.row.recipe, posterior.row.draws_hash) {
-            (Some(_), Some(_)) => draws::again(&posterior, maker),
-            (None, Some(hash)) if posterior.row.method == Some(Method::Npe) => {
-                let survey = store.surveys()?.into_iter().find(|survey| survey.id == galaxy.survey);
-                let survey = survey.map_or(String::new(), |survey| survey.name);
-                let streams = (set.seed, infer::stream_of(&survey, &galaxy.object_id));
-                let zred = galaxy.redshift.unwrap_or(f64::NAN);
-                draws::recipe_for(maker, &measured, zred, streams, posterior.row.n_draws as u32)
-                    .map_err(|reasons| anyhow::anyhow!("the model gives reasons: {reasons:?}"))
-                    .and_then(|recipe| Ok(recipe.draws(maker.npe, maker.checkpoint, maker.derived, hash)?))
-            }
-            _ => continue,
-        };
+        // Sets of earlier versions do not know the hash of their draws.
+        let Some(hash) = posterior.row.draws_hash else { continue };
         n_again += 1;
-        match (again, stored) {
-            (Ok(again), Ok(Some(stored))) if again != stored => {
-                wrong.push(format!(
-                    "galaxy {}: the draws stored are not those of the recipe",
-                    galaxy.object_id
-                ));
+        if let Some(samples) = &posterior.row.samples {
+            match codec::hash_of(samples) {
+                Ok(found) if found == hash => {}
+                Ok(found) => failed(
+                    &posterior,
+                    format!("the draws have hash {}, not {}", found.short(), hash.short()),
+                )?,
+                Err(error) => failed(&posterior, error.to_string())?,
             }
-            (Ok(_), Ok(_)) => {}
-            (Err(error), _) => wrong.push(named(error)),
-            (_, Err(error)) => wrong.push(named(error.into())),
+        }
+        match &posterior.row.recipe {
+            Some(_) => {
+                if let Err(error) = draws::again(&posterior, maker) {
+                    failed(&posterior, format!("{error:#}"))?;
+                }
+            }
+            None => without_recipe.push(posterior),
+        }
+    }
+    let galaxies: Vec<GalaxyId> = without_recipe.iter().map(|posterior| posterior.row.galaxy).collect();
+    let rows = if galaxies.is_empty() { vec![] } else { infer::rows_again(store, &loaded, &set, &galaxies)? };
+    for (posterior, row) in without_recipe.iter().zip(rows) {
+        if row.draws_hash != posterior.row.draws_hash {
+            failed(posterior, "made again from its photometry, it has other draws".to_owned())?;
         }
     }
     Ok((n_again, wrong))

@@ -42,7 +42,7 @@ pub struct SetIdentity {
 }
 
 /// Keys of a set's configuration that do not change its draws.
-const FREE_KEYS: [&str; 3] = ["where", "samples", "recipe"];
+const FREE_KEYS: [&str; 4] = ["where", "of_set", "samples", "recipe"];
 
 impl SetIdentity {
     /// Where two identities differ, in words.
