@@ -68,7 +68,7 @@ pub fn join(reasons: &[Reason]) -> Option<String> {
 
 /// What a stored code means, in a clause; none for a code of another program.
 pub fn meaning(code: &str) -> Option<&'static str> {
-    const MEANINGS: [(&str, &str); 11] = [
+    const MEANINGS: [(&str, &str); 15] = [
         ("Z_RANGE", "the redshift is outside the range the model was trained for"),
         ("Z_MISSING", "there is no finite redshift"),
         ("BAND_MISSING_", "the model needs this band, and it was not observed"),
@@ -80,6 +80,10 @@ pub fn meaning(code: &str) -> Option<&'static str> {
         ("COLOR_BLUE_", "the colour is bluer than 99.95 % of the training set"),
         ("COLOR_RED_", "the colour is redder than 99.95 % of the training set"),
         ("BAD_DRAWS", "the model gave draws that are not finite"),
+        ("UPPER_LIMIT_", "the band's flux is an upper limit, which the network cannot take"),
+        ("LOW_EFFICIENCY", "the network's draws, weighted, were too few or their weights too uneven"),
+        ("MODEL_MISFIT", "no parameters make fluxes like the observed ones"),
+        ("NOT_CONVERGED", "the chains reached their limit before they had converged"),
     ];
     let fits = |prefix: &str| if prefix.ends_with('_') { code.starts_with(prefix) } else { code == prefix };
     MEANINGS.into_iter().find(|(prefix, _)| fits(prefix)).map(|(_, meaning)| meaning)
@@ -104,6 +108,10 @@ mod tests {
             Reason::ColorBlue("g-r".into()),
             Reason::ColorRed("g-r".into()),
             Reason::BadDraws,
+            Reason::UpperLimit(band()),
+            Reason::LowEfficiency,
+            Reason::ModelMisfit,
+            Reason::NotConverged,
         ];
         for reason in &all {
             assert!(meaning(&reason.to_string()).is_some(), "{reason}");
