@@ -176,6 +176,18 @@ impl Network {
         });
     }
 
+    /// Where `theta` `[n, n_param]` is mapped to, `[n, n_param]`, and the map's ln |det J| `[n]`.
+    #[cfg(test)]
+    pub fn latent(&self, weights: &[f32], theta: &[f32], x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let (d, c) = (self.config.n_param, self.config.n_feature);
+        let n = theta.len() / d;
+        let mut ws = Workspace::default();
+        let padded = ws.load(theta, x, d, c, 0..n);
+        self.forward(weights, &mut ws, padded, &mut vec![0.0; n]);
+        let z = (0..n * d).map(|i| ws.z[i % d * padded + i / d]).collect();
+        (z, ws.ln_det[..n].to_vec())
+    }
+
     /// Mean of `-ln q` over the batch (f64 sum in a fixed order), and its gradient in `gradient`.
     pub fn loss_and_gradient(
         &self,
