@@ -8,9 +8,9 @@ const MAP: &str = "name = 'test'\nsurvey = 'test'\n[columns]\nid = 'id'\nra = 'r
     [photometry]\nquantity = 'flux'\nunit = 'nmgy'\nerror = 'sigma'\nnegative_error_is_limit = true\n\
     [extinction]\nkind = 'corrected'\n";
 
-/// A galaxy of the shipped sample: fluxes and errors in ugriz, nanomaggies.
-const FLUX: [f64; 5] = [18.9, 81.1, 170.4, 243.0, 312.0];
-const SIGMA: [f64; 5] = [1.15, 1.60, 3.33, 4.87, 9.30];
+/// Galaxy 28 of the shipped sample at redshift 0.1194: fluxes and errors in ugriz, nanomaggies.
+const FLUX: [f64; 5] = [11.52, 66.07, 174.05, 264.11, 391.41];
+const SIGMA: [f64; 5] = [1.543, 1.404, 3.443, 5.278, 12.546];
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sedflow"));
@@ -41,14 +41,14 @@ fn catalog(folder: &Path) {
         values[band] = value;
         values
     };
-    row("good", 0.08, FLUX, SIGMA);
-    row("no-u", 0.08, with(FLUX, 0, -99.0), SIGMA);
-    row("error-0", 0.08, FLUX, with(SIGMA, 1, 0.0));
-    row("limit", 0.08, FLUX, with(SIGMA, 0, -1.0));
-    row("noisy", 0.08, FLUX, SIGMA.map(|s| 6.0 * s));
-    row("all-missing", 0.08, [-99.0; 5], SIGMA);
-    row("all-errors-0", 0.08, FLUX, [0.0; 5]);
-    row("huge", 0.08, with(FLUX, 2, 1e30), SIGMA);
+    row("good", 0.1194, FLUX, SIGMA);
+    row("no-u", 0.1194, with(FLUX, 0, -99.0), SIGMA);
+    row("error-0", 0.1194, FLUX, with(SIGMA, 1, 0.0));
+    row("limit", 0.1194, FLUX, with(SIGMA, 0, -1.0));
+    row("noisy", 0.1194, FLUX, SIGMA.map(|s| 6.0 * s));
+    row("all-missing", 0.1194, [-99.0; 5], SIGMA);
+    row("all-errors-0", 0.1194, FLUX, [0.0; 5]);
+    row("huge", 0.1194, with(FLUX, 2, 1e30), SIGMA);
     row("z-0", 0.0, FLUX, SIGMA);
     row("far", 0.3, FLUX, SIGMA);
     std::fs::write(folder.join("map.toml"), map).unwrap();
@@ -78,7 +78,6 @@ fn answers(folder: &Path, set: &str) -> BTreeMap<String, (String, String)> {
 }
 
 #[test]
-#[ignore = "open: the new checkpoint ends one made-up galaxy in MODEL_MISFIT"]
 fn every_galaxy_gets_an_answer_or_a_reason_and_roads_can_be_compared() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
