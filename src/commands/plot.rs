@@ -297,9 +297,9 @@ fn corner_figure(subject: &Subject, overlays: &[Overlay], params: &[String]) -> 
     Ok(corner(&variables, &samples, &subject.title)?)
 }
 
-/// Symbol and unit of a column of draws.
-fn axis_label(name: &str) -> String {
-    let (symbol, unit) = match name {
+/// Symbol, in which `_` begins a subscript, and unit of a column of draws.
+pub fn symbol(name: &str) -> (&str, &str) {
+    match name {
         "log_mstar" => ("log M_form", "M_☉"),
         "log_sfr_1gyr" => ("log SFR_1Gyr", "M_☉/yr"),
         "log_sfr_100myr" => ("log SFR_100Myr", "M_☉/yr"),
@@ -307,7 +307,11 @@ fn axis_label(name: &str) -> String {
         "t_age_mw_gyr" => ("age_MW", "Gyr"),
         "log_mstar_surviving" => ("log M_⋆", "M_☉"),
         name => PARAMS.iter().find(|info| info.name == name).map_or((name, ""), |p| (p.symbol, p.unit)),
-    };
+    }
+}
+
+fn axis_label(name: &str) -> String {
+    let (symbol, unit) = symbol(name);
     if unit.is_empty() { symbol.to_owned() } else { format!("{symbol} [{unit}]") }
 }
 

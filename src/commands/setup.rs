@@ -9,6 +9,7 @@ use super::resolve::{self, Grid};
 use crate::features::short_band;
 use crate::filters::Filter;
 use crate::hash::ContentHash;
+use crate::infer::nle::Nle;
 use crate::infer::{self, Npe};
 use crate::noise::NoiseModel;
 use crate::prior::Prior;
@@ -162,30 +163,45 @@ pub struct Loaded {
     pub filters: Vec<Filter>,
 }
 
-/// A checkpoint by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a file,
-/// which is then added to the catalog.
-pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<Loaded> {
+/// A likelihood with its place in the catalog.
+pub struct LoadedLikelihood {
+    pub nle: Nle,
+    pub id: CheckpointId,
+    pub name: String,
+    pub hash: ContentHash,
+    pub model: SedModel,
+    pub sed_model: SedModelId,
+    pub prior: PriorId,
+    pub filters: Vec<Filter>,
+}
+
+/// A checkpoint of either kind.
+pub enum AnyLoaded {
+    Posterior(Box<Loaded>),
+    Likelihood(Box<LoadedLikelihood>),
+}
+
+/// The bytes of a checkpoint and what to call it: by its name or hash in the catalog, `sdss-ugriz` for the
+/// shipped one, or a file.
+fn checkpoint_bytes(store: &Store, name: &str) -> anyhow::Result<(Vec<u8>, String)> {
     let known = store.checkpoints()?;
     let in_catalog = known
         .iter()
         .any(|c| c.name.as_deref() == Some(name) || name.len() >= 4 && c.hash.to_string().starts_with(name));
-    let (npe, bytes, label) = if in_catalog {
+    if in_catalog {
         let checkpoint = store.find_checkpoint(name)?;
         let bytes = store.checkpoint_data(checkpoint.id)?;
-        let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {name}"))?;
-        (npe, bytes, checkpoint.name.unwrap_or_else(|| checkpoint.hash.short()))
+        Ok((bytes, checkpoint.name.unwrap_or_else(|| checkpoint.hash.short())))
     } else if name == infer::SHIPPED_NAME {
-        let bytes = infer::shipped_bytes().to_vec();
-        (Npe::shipped().context("the shipped checkpoint")?, bytes, name.to_owned())
+        Ok((infer::shipped_bytes().to_vec(), name.to_owned()))
     } else if Path::new(name).is_file() {
         let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"))?;
-        let npe = Npe::from_bytes(&bytes).with_context(|| name.to_owned())?;
         let stem = Path::new(name).file_stem().map_or(name.into(), |s| s.to_string_lossy().into_owned());
         let hash = ContentHash::of_bytes(&bytes);
         // Another checkpoint may have the file's name already.
         let taken = known.iter().any(|c| c.name.as_deref() == Some(&stem) && c.hash != hash);
         let label = if taken { format!("{stem}-{}", hash.short()) } else { stem };
-        (npe, bytes, label)
+        Ok((bytes, label))
     } else {
         let names: Vec<String> = known.iter().filter_map(|c| c.name.clone()).collect();
         bail!(
@@ -193,22 +209,80 @@ pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Res
             if names.is_empty() { "none yet".to_owned() } else { names.join(", ") },
             infer::SHIPPED_NAME
         );
-    };
-    adopt(store, run, npe, bytes, label)
+    }
 }
 
-/// A checkpoint from its bytes, registered under `label` with everything that it depends on.
+/// A checkpoint of either kind by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a
+/// file, which is then added to the catalog.
+pub fn load_any(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<AnyLoaded> {
+    let (bytes, label) = checkpoint_bytes(store, name)?;
+    if Nle::is_one(&bytes) {
+        return Ok(AnyLoaded::Likelihood(Box::new(likelihood_of(store, run, (&bytes, label), name)?)));
+    }
+    Ok(AnyLoaded::Posterior(Box::new(posterior_of(store, run, (&bytes, label), name)?)))
+}
+
+/// A likelihood by its name or hash in the catalog, or a file, which is then added to the catalog.
+pub fn load_likelihood(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<LoadedLikelihood> {
+    match load_any(store, run, name)? {
+        AnyLoaded::Likelihood(loaded) => Ok(*loaded),
+        AnyLoaded::Posterior(loaded) => {
+            bail!("checkpoint {} is a posterior: `train --likelihood` makes a likelihood", loaded.name)
+        }
+    }
+}
+
+fn likelihood_of(
+    store: &mut Store,
+    run: RunId,
+    (bytes, label): (&[u8], String),
+    name: &str,
+) -> anyhow::Result<LoadedLikelihood> {
+    let nle = Nle::from_bytes(bytes).with_context(|| format!("checkpoint {name}"))?;
+    let card = &nle.card().model;
+    let filters = resolve::filters_of_card(Some(store), &label, card)?;
+    let model = resolve::model_of_card(Some(store), &label, card)?;
+    let sed_model = register_model(store, run, &model)?;
+    let prior = register_prior(store, run, &label, nle.prior())?;
+    let noise_model = store.put_noise_model(run, &card.noise)?;
+    let with = Registered { name: Some(&label), sed_model, prior, noise_model, training: None };
+    let id = register_likelihood(store, run, &nle, bytes, with, &filters)?;
+    Ok(LoadedLikelihood {
+        nle,
+        id,
+        name: label,
+        hash: ContentHash::of_bytes(bytes),
+        model,
+        sed_model,
+        prior,
+        filters,
+    })
+}
+
+/// A posterior's checkpoint by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a
+/// file, which is then added to the catalog.
+pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<Loaded> {
+    let (bytes, label) = checkpoint_bytes(store, name)?;
+    posterior_of(store, run, (&bytes, label), name)
+}
+
+/// A posterior's checkpoint from its bytes, registered under `label` with everything that it depends on.
 pub fn adopt_checkpoint(
     store: &mut Store,
     run: RunId,
     bytes: Vec<u8>,
     label: &str,
 ) -> anyhow::Result<Loaded> {
-    let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {label}"))?;
-    adopt(store, run, npe, bytes, label.to_owned())
+    posterior_of(store, run, (&bytes, label.to_owned()), label)
 }
 
-fn adopt(store: &mut Store, run: RunId, npe: Npe, bytes: Vec<u8>, label: String) -> anyhow::Result<Loaded> {
+fn posterior_of(
+    store: &mut Store,
+    run: RunId,
+    (bytes, label): (&[u8], String),
+    name: &str,
+) -> anyhow::Result<Loaded> {
+    let npe = Npe::from_bytes(bytes).with_context(|| format!("checkpoint {name}"))?;
     let (model, filters) = model_of(Some(store), &npe, &label)?;
     let sed_model = register_model(store, run, &model)?;
     let prior = register_prior(store, run, &label, npe.prior())?;
@@ -217,7 +291,7 @@ fn adopt(store: &mut Store, run: RunId, npe: Npe, bytes: Vec<u8>, label: String)
         store,
         run,
         &npe,
-        &bytes,
+        bytes,
         Registered { name: Some(&label), sed_model, prior, noise_model, training: None },
         &filters,
     )?;
@@ -225,7 +299,7 @@ fn adopt(store: &mut Store, run: RunId, npe: Npe, bytes: Vec<u8>, label: String)
         npe,
         id,
         name: label,
-        hash: ContentHash::of_bytes(&bytes),
+        hash: ContentHash::of_bytes(bytes),
         derived: DerivedTable::new(&model),
         model,
         sed_model,
@@ -301,6 +375,38 @@ pub fn register_checkpoint(
             name: with.name,
             kind: CheckpointKind::Npe,
             architecture: &architecture,
+            config: &config,
+            training: with.training,
+            sed_model: with.sed_model,
+            prior: with.prior,
+            noise_model: Some(with.noise_model),
+            band_set,
+            n_weights: flow.n_weights() as u64,
+            valid_ln_prob: card.training["validation_ln_prob"].as_f64(),
+            data: bytes,
+        },
+    )?)
+}
+
+/// Keeps a likelihood's bytes in the catalog; the same bytes are kept once.
+pub fn register_likelihood(
+    store: &mut Store,
+    run: RunId,
+    nle: &Nle,
+    bytes: &[u8],
+    with: Registered,
+    filters: &[Filter],
+) -> anyhow::Result<CheckpointId> {
+    let band_set = register_bands(store, run, filters)?;
+    let flow = nle.flow();
+    let card = &nle.card().model;
+    let config = json!({ "flow": flow.config(), "features": card.features, "training": card.training });
+    Ok(store.put_checkpoint(
+        run,
+        &CheckpointSpec {
+            name: with.name,
+            kind: CheckpointKind::Nle,
+            architecture: flow.config().name(),
             config: &config,
             training: with.training,
             sed_model: with.sed_model,

@@ -1,6 +1,7 @@
 //! `sedflow train`: a flow, or an ensemble, on a stored training set or on simulations made as it goes.
 
 mod keep;
+mod likelihood;
 mod result;
 
 use std::io::Write as _;
@@ -56,6 +57,10 @@ pub struct TrainArgs {
     /// Train an ensemble of M flows that differ in their seed, one per thread
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     members: u16,
+    /// Learn the density of photometry given parameters, errors and redshift instead: a likelihood, by
+    /// which `validate --likelihood` judges posteriors
+    #[arg(long, conflicts_with_all = ["search", "missing"])]
+    likelihood: bool,
     /// Architecture: nsf (autoregressive affine and spline layers) or maf (the paper's)
     #[arg(long, default_value = "nsf")]
     flow: String,
@@ -149,7 +154,7 @@ pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
         "name": args.name, "set": args.set, "budget_s": args.budget.0.as_secs_f64(), "steps": args.steps,
         "flow": args.flow, "layers": args.layers, "hidden": args.hidden, "width": args.width,
         "blocks": args.blocks, "batch": args.batch, "lr": args.lr, "seed": args.seed, "prior": args.prior,
-        "search": args.search, "members": args.members,
+        "search": args.search, "members": args.members, "likelihood": args.likelihood,
         "noise": args.noise, "bands": args.bands, "grid": args.grid, "missing": args.missing,
         "birth_cloud_age_gyr": args.birth_cloud_age,
     });
@@ -209,22 +214,10 @@ fn train(
     // What is typed wrong is said before anything is tabulated: the sizes are not known yet.
     flow_config(args, 2, 2)?;
     let train = train_config(args)?;
-    let (set, sources) = match &args.set {
-        Some(name) => {
-            let set = store.find_training_set(name)?;
-            if set.stored && !set.complete {
-                bail!("training set {name} is not complete: run its `simulate` command again first");
-            }
-            let sources = stored_sources(store, &set, args)?;
-            (set, sources)
-        }
-        None => {
-            let options = simulate_args(args);
-            let sources = Sources::load(Some(store), &options)?;
-            let set = sources.begin_set(store, run, &options)?;
-            (set, sources)
-        }
-    };
+    let (set, sources) = begin(store, run, args)?;
+    if args.likelihood {
+        return likelihood::train(store, run, args, (&set, &sources), progress);
+    }
     let features = FeatureSpec::for_noise(&sources.noise, sources.recipe.missing > 0.0)?;
     let flow = flow_config(args, sources.prior.n_free(), features.len())?;
     let stored = if set.stored { Some(load_set(store, &set, &features, progress)?) } else { None };
@@ -302,6 +295,26 @@ fn train(
     let mut out = std::io::stdout().lock();
     writeln!(out, "{name}")?;
     Ok(RunState::Done)
+}
+
+/// The training set asked for, and what its rows come from.
+fn begin(store: &mut Store, run: RunId, args: &TrainArgs) -> anyhow::Result<(TrainingSet, Sources)> {
+    match &args.set {
+        Some(name) => {
+            let set = store.find_training_set(name)?;
+            if set.stored && !set.complete {
+                bail!("training set {name} is not complete: run its `simulate` command again first");
+            }
+            let sources = stored_sources(store, &set, args)?;
+            Ok((set, sources))
+        }
+        None => {
+            let options = simulate_args(args);
+            let sources = Sources::load(Some(store), &options)?;
+            let set = sources.begin_set(store, run, &options)?;
+            Ok((set, sources))
+        }
+    }
 }
 
 fn stopped(progress: &dyn Progress) -> RunState {
@@ -418,6 +431,12 @@ fn load_set(
     features: &FeatureSpec,
     progress: &dyn Progress,
 ) -> anyhow::Result<Loaded> {
+    let rows = load_rows(store, set, progress)?;
+    let x = rows.features(features)?;
+    Ok((rows.latent_table(), x, rows.len()))
+}
+
+fn load_rows(store: &Store, set: &TrainingSet, progress: &dyn Progress) -> anyhow::Result<Rows> {
     let mut rows = Rows::default();
     progress.report(Event::Started { what: "reading".into(), total: Some(set.n_rows), unit: "rows" });
     for &(chunk, first, n) in &set.chunks {
@@ -425,8 +444,7 @@ fn load_set(
         progress.report(Event::Advanced { done: first + n });
     }
     progress.report(Event::Finished);
-    let x = rows.features(features)?;
-    Ok((rows.latent_table(), x, rows.len()))
+    Ok(rows)
 }
 
 #[cfg(test)]

@@ -11,15 +11,14 @@
 //! training ([`Scrambler`]): `p(flux | theta, sigma, z)` does not depend on how the errors came about.
 
 use ndarray::{Array2, ArrayView2};
+use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::NpeError;
+use super::{ModelCard, NpeError};
 use crate::features::{FeatureError, FeatureSpec, MAX_BANDS, distance_modulus_proxy};
 use crate::flow::{ConditionalFlow, FlowInfo};
-use crate::hash::ContentHash;
-use crate::noise::NoiseModel;
-use crate::prior::{Prior, PriorSpec};
+use crate::prior::{N_PARAM, Prior};
 use crate::rng::Streams;
 use crate::simulate::Rows;
 use crate::special::norm_ln_pdf;
@@ -36,14 +35,8 @@ pub struct NleCard {
     /// Tells it from a posterior's.
     pub kind: NleKind,
     pub version: u32,
-    pub prior: PriorSpec,
-    /// Bands, reference band and softening; no mask.
-    pub features: FeatureSpec,
-    pub noise: NoiseModel,
-    pub sed_model: ContentHash,
-    pub birth_cloud_age_gyr: f64,
-    pub filters: Vec<ContentHash>,
-    pub training: serde_json::Value,
+    /// Prior, bands, errors, SED model, as of a posterior's checkpoint.
+    pub model: ModelCard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +111,33 @@ impl Scrambler {
         Self { streams: Streams::new(seed, "likelihood noise") }
     }
 
+    /// New noisy fluxes and errors `[n_band]` of row `i`, which is number `first + i` of all.
+    fn scramble(&self, rows: &Rows, first: u64, i: usize, noisy: &mut [f64], sigma: &mut [f64]) {
+        let mut rng = self.streams.at(first + i as u64);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let common = COMMON_SPREAD * normal();
+        for (band, (noisy, sigma)) in noisy.iter_mut().zip(sigma).enumerate() {
+            let at = i * rows.n_bands + band;
+            *sigma = f64::from(rows.sigma_nmgy[at]) * (common + BAND_SPREAD * normal()).exp();
+            *noisy = f64::from(rows.flux_nmgy[at]) + *sigma * normal();
+        }
+    }
+
+    /// Rows with new errors and noise, otherwise as they were.
+    pub fn rows(&self, rows: &Rows, first: u64) -> Rows {
+        let (n, b) = (rows.len(), rows.n_bands);
+        let mut scrambled = rows.clone();
+        let (mut noisy, mut sigma) = ([0.0; MAX_BANDS], [0.0; MAX_BANDS]);
+        for i in 0..n {
+            self.scramble(rows, first, i, &mut noisy[..b], &mut sigma[..b]);
+            for band in 0..b {
+                scrambled.noisy_nmgy[i * b + band] = noisy[band] as f32;
+                scrambled.sigma_nmgy[i * b + band] = sigma[band] as f32;
+            }
+        }
+        scrambled
+    }
+
     /// Coordinates `[n, n_band]` and conditions `[n, n_free + n_band + 1]` of rows whose first is number
     /// `first`. Errors with the first row that has no photometry.
     pub fn examples(
@@ -126,37 +146,34 @@ impl Scrambler {
         first: u64,
         features: &FeatureSpec,
     ) -> Result<(Array2<f32>, Array2<f32>), FeatureError> {
-        let (n, b) = (rows.len(), rows.n_bands);
-        let mut photometry_of = Array2::zeros((n, b));
-        let mut condition_of = Array2::zeros((n, rows.n_free + b + 1));
-        let (mut noisy, mut sigma) = ([0.0; MAX_BANDS], [0.0; MAX_BANDS]);
-        for i in 0..n {
-            let mut rng = self.streams.at(first + i as u64);
-            let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
-            let common = COMMON_SPREAD * normal();
-            for band in 0..b {
-                let (flux, own) = (rows.flux_nmgy[i * b + band], rows.sigma_nmgy[i * b + band]);
-                sigma[band] = f64::from(own) * (common + BAND_SPREAD * normal()).exp();
-                noisy[band] = f64::from(flux) + sigma[band] * normal();
-                if !(noisy[band].is_finite() && sigma[band] > 0.0) {
-                    let name = features.bands()[band].clone();
-                    return Err(FeatureError::NotFinite {
-                        band: name,
-                        flux_nmgy: noisy[band],
-                        sigma_nmgy: sigma[band],
-                    });
-                }
-            }
-            let (log_mstar, zred) =
-                (f64::from(rows.theta[i * crate::prior::N_PARAM]), f64::from(rows.zred[i]));
-            let mut row = photometry_of.row_mut(i);
-            photometry(features, &noisy[..b], log_mstar, zred, row.as_slice_mut().unwrap_or_default());
-            let u = &rows.latent[i * rows.n_free..(i + 1) * rows.n_free];
-            let mut row = condition_of.row_mut(i);
-            condition(u, &sigma[..b], log_mstar, zred, row.as_slice_mut().unwrap_or_default());
-        }
-        Ok((photometry_of, condition_of))
+        tables(&self.rows(rows, first), features)
     }
+}
+
+/// Coordinates `[n, n_band]` and conditions `[n, n_free + n_band + 1]` of rows as they are.
+pub fn tables(rows: &Rows, features: &FeatureSpec) -> Result<(Array2<f32>, Array2<f32>), FeatureError> {
+    let (n, b) = (rows.len(), rows.n_bands);
+    let mut photometry_of = Array2::zeros((n, b));
+    let mut condition_of = Array2::zeros((n, rows.n_free + b + 1));
+    let (mut noisy, mut sigma) = ([0.0; MAX_BANDS], [0.0; MAX_BANDS]);
+    for i in 0..n {
+        for band in 0..b {
+            let at = i * b + band;
+            (noisy[band], sigma[band]) = (f64::from(rows.noisy_nmgy[at]), f64::from(rows.sigma_nmgy[at]));
+            if !(noisy[band].is_finite() && sigma[band] > 0.0) {
+                let (flux_nmgy, sigma_nmgy) = (noisy[band], sigma[band]);
+                let band = features.bands()[band].clone();
+                return Err(FeatureError::NotFinite { band, flux_nmgy, sigma_nmgy });
+            }
+        }
+        let (log_mstar, zred) = (f64::from(rows.theta[i * N_PARAM]), f64::from(rows.zred[i]));
+        let mut row = photometry_of.row_mut(i);
+        photometry(features, &noisy[..b], log_mstar, zred, row.as_slice_mut().unwrap_or_default());
+        let u = &rows.latent[i * rows.n_free..(i + 1) * rows.n_free];
+        let mut row = condition_of.row_mut(i);
+        condition(u, &sigma[..b], log_mstar, zred, row.as_slice_mut().unwrap_or_default());
+    }
+    Ok((photometry_of, condition_of))
 }
 
 /// Posterior draws and the photometry they were made from.
@@ -181,8 +198,9 @@ pub struct Probable {
 
 impl Nle {
     pub fn new(mut flow: ConditionalFlow, card: NleCard) -> Result<Self, NpeError> {
-        let prior = Prior::new(card.prior.clone())?;
-        let coordinates = format!("photometry per mass and distance of {}", card.features.bands().join(" "));
+        let prior = Prior::new(card.model.prior.clone())?;
+        let coordinates =
+            format!("photometry per mass and distance of {}", card.model.features.bands().join(" "));
         flow.info = FlowInfo { coordinates, extra: serde_json::to_value(&card)? };
         Self::checked(flow, card, prior)
     }
@@ -194,7 +212,7 @@ impl Nle {
         if card.version != VERSION {
             return Err(NpeError::Version { found: card.version });
         }
-        let prior = Prior::new(card.prior.clone())?;
+        let prior = Prior::new(card.model.prior.clone())?;
         Self::checked(flow, card, prior)
     }
 
@@ -204,14 +222,15 @@ impl Nle {
     }
 
     fn checked(flow: ConditionalFlow, card: NleCard, prior: Prior) -> Result<Self, NpeError> {
-        card.features.check()?;
-        let n_bands = card.features.bands().len();
-        let (n_param, n_feature) = widths(&prior, &card.features);
+        let model = &card.model;
+        model.features.check()?;
+        let n_bands = model.features.bands().len();
+        let (n_param, n_feature) = widths(&prior, &model.features);
         let sizes = [
             ("coordinates", flow.n_param(), "bands", n_param),
             ("features", flow.n_feature(), "prior and bands", n_feature),
-            ("noise bands", card.noise.bands.len(), "features", n_bands),
-            ("filters", card.filters.len(), "features", n_bands),
+            ("noise bands", model.noise.bands.len(), "features", n_bands),
+            ("filters", model.filters.len(), "features", n_bands),
         ];
         for (what, found, of, expected) in sizes {
             if found != expected {
@@ -252,7 +271,7 @@ impl Nle {
         let of_band = |band: usize| {
             let (model, flux, sigma) = (model_nmgy[band], flux_nmgy[band], sigma_nmgy[band]);
             // From density per flux to density per magnitude; colours are a rotation of unit determinant.
-            let mag_per_flux = self.card.features.asinh_mag_error(band, flux, 1.0);
+            let mag_per_flux = self.card.model.features.asinh_mag_error(band, flux, 1.0);
             norm_ln_pdf((flux - model) / sigma) - sigma.ln() - mag_per_flux.ln()
         };
         (0..flux_nmgy.len()).map(of_band).sum()
@@ -276,14 +295,16 @@ impl Nle {
         let mut repeated = Array2::<f32>::zeros((picked.len() + 1, b));
         let mut own = repeated.row_mut(0);
         let first = f64::from(picked.first().map_or(0.0, |&k| galaxy.log_mstar[k]));
-        let features = &self.card.features;
+        let features = &self.card.model.features;
+        // Not the numbers by which the draws themselves were made.
+        let seed = Streams::new(seed, "likelihood repetition").at(stream).next_u64();
         photometry(features, galaxy.flux_nmgy, first, galaxy.zred, own.as_slice_mut().unwrap_or_default());
         for (i, &k) in picked.iter().enumerate() {
             let u = &galaxy.u[k * n_free..(k + 1) * n_free];
             let mut row = conditions.row_mut(i);
             let log_mstar = f64::from(galaxy.log_mstar[k]);
             condition(u, galaxy.sigma_nmgy, log_mstar, galaxy.zred, row.as_slice_mut().unwrap_or_default());
-            let draw = self.flow.sample(conditions.row(i), 1, seed, stream.wrapping_add(i as u64))?;
+            let draw = self.flow.sample(conditions.row(i), 1, seed, i as u64)?;
             repeated.row_mut(i + 1).assign(&draw.row(0));
             repeated[[i + 1, 0]] -= shift(k);
         }
@@ -324,7 +345,7 @@ mod tests {
     use crate::flow::{Conditioner, FlowConfig};
 
     fn ugriz() -> FeatureSpec {
-        FeatureSpec::for_noise(&NoiseModel::shipped().unwrap(), false).unwrap()
+        FeatureSpec::for_noise(&crate::noise::NoiseModel::shipped().unwrap(), false).unwrap()
     }
 
     const FLUX: [f64; 5] = [40.0, 120.0, 250.0, 340.0, 420.0];
@@ -358,7 +379,7 @@ mod tests {
             n_bands: 5,
             n_free: 11,
             latent: vec![0.2; 11 * n],
-            theta: vec![10.5; crate::prior::N_PARAM * n],
+            theta: vec![10.5; N_PARAM * n],
             zred: vec![0.05; n],
             flux_nmgy: all(&FLUX),
             noisy_nmgy: all(&FLUX),
@@ -412,17 +433,8 @@ mod tests {
         let (n_param, n_feature) = widths(&prior, &features);
         let mut config = FlowConfig::nsf(n_param, n_feature);
         (config.layers, config.conditioner) = (1, Conditioner::Residual { width: 8, blocks: 0 });
-        let card = NleCard {
-            kind: NleKind::Nle,
-            version: NleCard::VERSION,
-            prior: prior.spec().clone(),
-            features,
-            noise: NoiseModel::shipped().unwrap(),
-            sed_model: ContentHash::of_bytes(b"model"),
-            birth_cloud_age_gyr: 0.1,
-            filters: vec![ContentHash::of_bytes(b"filter"); 5],
-            training: serde_json::Value::Null,
-        };
+        let model = crate::infer::Npe::shipped().unwrap().card().clone();
+        let card = NleCard { kind: NleKind::Nle, version: NleCard::VERSION, model };
         Nle::new(ConditionalFlow::untrained(config, 0).unwrap(), card).unwrap()
     }
 
@@ -456,7 +468,7 @@ mod tests {
     fn the_exact_density_is_a_density_of_magnitudes() {
         let nle = untrained();
         // Integrate over the flux of one band in steps of its magnitude, the others at their model flux.
-        let features = &nle.card().features;
+        let features = &nle.card().model.features;
         let mut sum = 0.0;
         let mut last: Option<f64> = None;
         for step in -600..=600 {

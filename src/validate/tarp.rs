@@ -54,7 +54,8 @@ pub fn level(
     }
 }
 
-/// [`level`] around the mean of the draws, with distances in their standard deviations.
+/// [`level`] around the mean of the draws, with distances in their standard deviations, both without
+/// weights: draws of great weight would pull the point to themselves.
 ///
 /// `distances` is working memory. NaN of fewer than 3 draws.
 pub fn local_level(cloud: &Cloud, truth: &[f32], u: f64, distances: &mut Vec<f32>) -> f64 {
@@ -65,24 +66,22 @@ pub fn local_level(cloud: &Cloud, truth: &[f32], u: f64, distances: &mut Vec<f32
     level(cloud, truth, &mean, &scale, u, distances)
 }
 
-/// Weighted mean of each coordinate and its standard deviation, 1 where there is none.
+/// Mean of each coordinate and its standard deviation, 1 where there is none.
 fn moments(cloud: &Cloud) -> (Vec<f32>, Vec<f32>) {
+    let n = cloud.len() as f64;
     let mut sums = vec![(0.0, 0.0); cloud.d];
-    let mut total = 0.0;
     // From the first draw, so that a narrow posterior far from zero keeps its digits.
     let first = &cloud.rows[..cloud.d];
-    for (i, row) in cloud.rows.chunks_exact(cloud.d).enumerate() {
-        let weight = cloud.weights.get(i).copied().unwrap_or(1.0);
-        total += weight;
+    for row in cloud.rows.chunks_exact(cloud.d) {
         for ((sum, value), origin) in sums.iter_mut().zip(row).zip(first) {
             let value = f64::from(value - origin);
-            sum.0 += weight * value;
-            sum.1 += weight * value * value;
+            sum.0 += value;
+            sum.1 += value * value;
         }
     }
     let of = |((sum, square), origin): ((f64, f64), &f32)| {
-        let mean = sum / total;
-        let sd = (square / total - mean * mean).max(0.0).sqrt() as f32;
+        let mean = sum / n;
+        let sd = (square / n - mean * mean).max(0.0).sqrt() as f32;
         (origin + mean as f32, if sd > 0.0 && sd.is_finite() { sd } else { 1.0 })
     };
     sums.into_iter().zip(first).map(of).unzip()

@@ -30,7 +30,7 @@ pub struct Trained<'a> {
 }
 
 impl Trained<'_> {
-    fn card(&self, training: Value) -> ModelCard {
+    pub fn card(&self, training: Value) -> ModelCard {
         let Sources { model, prior, noise, filters, .. } = self.sources;
         ModelCard {
             version: ModelCard::VERSION,
@@ -47,7 +47,7 @@ impl Trained<'_> {
     }
 
     /// How a flow was trained.
-    fn of_one(&self, trainer: &Trainer) -> Value {
+    pub fn of_one(&self, trainer: &Trainer) -> Value {
         let history = trainer.history();
         let mut training = json!({
             "program_version": crate::store::PROGRAM_VERSION,
@@ -175,7 +175,7 @@ fn keep(
 
 /// The name these bytes have in the catalog, else the one asked for, with a number behind it where
 /// another checkpoint has it.
-fn free_name(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
+pub fn free_name(store: &Store, name: &str, bytes: &[u8]) -> anyhow::Result<String> {
     let all = store.checkpoints()?;
     let hash = ContentHash::of_bytes(bytes);
     if let Some(known) = all.iter().find(|checkpoint| checkpoint.hash == hash) {

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use super::Validated;
 use super::document::Document;
-use super::figures::{Figure, symbol};
+use super::figures::Figure;
 use super::report::{capital, intro, problems};
+use crate::commands::plot::symbol;
 use crate::plot::PlotError;
 use crate::plot::diagnostics::{Points, side_by_side};
 use crate::validate::{Evidence, Findings, Limits, RankFindings, Scalar};
@@ -14,7 +15,7 @@ use crate::validate::{Evidence, Findings, Limits, RankFindings, Scalar};
 pub fn figures(a: &Validated, b: &Validated) -> Result<Vec<Figure>, PlotError> {
     let shared: Vec<&str> =
         a.evidence.names.iter().filter(|n| b.evidence.names.contains(n)).map(String::as_str).collect();
-    let labels: Vec<&str> = shared.iter().map(|name| symbol(name)).collect();
+    let labels: Vec<&str> = shared.iter().map(|name| symbol(name).0).collect();
     let pick = |one: &Validated, f: &dyn Fn(&RankFindings) -> (f64, f64, f64)| -> Vec<(f64, f64, f64)> {
         let of = |name: &&str| one.findings.quantities.iter().find(|q| q.name == **name).map(|q| f(&q.ranks));
         shared.iter().filter_map(of).collect()

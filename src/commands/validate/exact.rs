@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::mocks::{Examiner, Parts, measured};
+use super::mocks::{Examine, Examiner, Parts, measured};
 use crate::infer::ladder::{Errors, Ladder, Question, Roads, Rules};
 use crate::infer::{Draws, Measured};
 use crate::progress::{Event, Progress};

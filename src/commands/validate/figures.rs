@@ -6,12 +6,12 @@ use anyhow::Context as _;
 
 use super::Validated;
 use super::report::reading;
+use crate::commands::plot::symbol;
 use crate::plot::diagnostics::{
     ByBin, Counted, Histogram, Levels, Ranks, Recovered, coverage_by_bin, histograms, rank_histograms,
     recovery, uniform_curves,
 };
 use crate::plot::{Canvas, PlotError};
-use crate::prior::PARAMS;
 use crate::validate::ranks::RANK_BINS;
 use crate::validate::{Findings, RankFindings, Scalar};
 
@@ -22,24 +22,12 @@ pub struct Figure {
     pub caption: String,
 }
 
-/// What a quantity is called in figures.
-pub fn symbol(name: &str) -> &str {
-    match name {
-        "log_sfr_1gyr" => "log SFR (1 Gyr)",
-        "log_sfr_100myr" => "log SFR (100 Myr)",
-        "log_z_mw" => "log Z (mass-weighted)",
-        "t_age_mw_gyr" => "age (mass-weighted)",
-        "log_mstar_surviving" => "log M⋆ surviving",
-        _ => PARAMS.iter().find(|info| info.name == name).map_or(name, |info| info.symbol),
-    }
-}
-
 /// The figures of one validation.
 pub fn of_one(one: &Validated) -> Result<Vec<Figure>, PlotError> {
     let Validated { name, evidence, findings, .. } = one;
     let n = findings.n_mocks;
     let k = evidence.names.len();
-    let labels: Vec<&str> = evidence.names.iter().map(|name| symbol(name)).collect();
+    let labels: Vec<&str> = evidence.names.iter().map(|name| symbol(name).0).collect();
     let columns = |f: fn(&crate::validate::evidence::Quantity) -> f32| -> Vec<Vec<f64>> {
         (0..k).map(|i| evidence.quantity(i, f)).collect()
     };
@@ -75,7 +63,7 @@ pub fn of_one(one: &Validated) -> Result<Vec<Figure>, PlotError> {
         pp("pp-weighted", &weighted, format!("{name}, weighted: p-p plot, {n} mocks"))?;
     }
     let mut scalars = vec![
-        ("regions of highest density", Scalar::DensityLevel),
+        ("highest density", Scalar::DensityLevel),
         ("TARP", Scalar::Tarp),
         ("local TARP", Scalar::TarpLocal),
     ];
@@ -186,7 +174,8 @@ fn predictive_figure(one: &Validated) -> Result<Option<Figure>, PlotError> {
         p.push(Counted { label: "real galaxies", values: &galaxies.p_value });
         chi2.push(Counted { label: "real galaxies", values: &log_galaxies });
     }
-    let panels = [
+    let judged = one.judged.clone().unwrap_or_default();
+    let mut panels = vec![
         Histogram {
             x_label: "posterior predictive p-value",
             range: (0.0, 1.0),
@@ -202,6 +191,14 @@ fn predictive_figure(one: &Validated) -> Result<Option<Figure>, PlotError> {
             marks: vec![],
         },
     ];
+    if !judged.mocks.p_value.is_empty() {
+        let mut series = vec![Counted { label: "mocks", values: &judged.mocks.p_value }];
+        if !judged.galaxies.p_value.is_empty() {
+            series.push(Counted { label: "real galaxies", values: &judged.galaxies.p_value });
+        }
+        let x_label = "p-value by the learned likelihood";
+        panels.push(Histogram { x_label, range: (0.0, 1.0), n_bins: 25, series, marks: vec![] });
+    }
     Ok(Some(Figure {
         name: "predictive",
         canvas: histograms(&panels, &format!("{}: does the posterior predict the photometry?", one.name))?,

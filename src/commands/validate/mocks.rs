@@ -4,19 +4,21 @@ use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::commands::setup::Loaded;
+use crate::commands::setup::{Loaded, LoadedLikelihood};
 use crate::commands::simulate::read_chunk;
 use crate::features::FeatureSpec;
 use crate::infer::importance::weigh;
 use crate::infer::ladder::{Ladder, Rules};
 use crate::infer::posterior::{Datum, ExactPosterior, Likelihood, ln_standard_normal};
-use crate::infer::{DerivedProperties, Measured, N_COLUMNS};
-use crate::prior::{N_PARAM, PARAMS};
+use crate::infer::{DerivedProperties, Measured, ModelCard, N_COLUMNS};
+use crate::prior::{N_PARAM, PARAMS, Prior};
 use crate::progress::{Event, Progress};
 use crate::rng::{Streams, fill_standard_normal};
 use crate::sed::{DERIVED_NAMES, PhotTable};
 use crate::simulate::{Recipe, Rows, Simulator};
-use crate::store::{Array, Checkpoint, Store, TrainingSet, decode_arrays, encode_arrays};
+use crate::store::{
+    Array, Checkpoint, PriorId, SedModelId, Store, TrainingSet, decode_arrays, encode_arrays,
+};
 use crate::validate::evidence::Named;
 use crate::validate::predictive::Predictive;
 use crate::validate::{Evidence, Importance, MockRow, Posterior, Scalar, Truth, examine};
@@ -26,6 +28,58 @@ pub const PART: usize = 250;
 /// Most bytes the evidence of a validation may unpack to.
 const LIMIT: usize = 1 << 30;
 
+/// What mocks of a checkpoint are made by.
+pub struct Origin<'a> {
+    pub name: &'a str,
+    /// `npe` or `nle`.
+    pub kind: &'static str,
+    pub prior: &'a Prior,
+    pub card: &'a ModelCard,
+    pub prior_id: PriorId,
+    pub sed_model: SedModelId,
+}
+
+impl<'a> Origin<'a> {
+    pub fn of_posterior(loaded: &'a Loaded) -> Self {
+        Self {
+            name: &loaded.name,
+            kind: "npe",
+            prior: loaded.npe.prior(),
+            card: loaded.npe.card(),
+            prior_id: loaded.prior,
+            sed_model: loaded.sed_model,
+        }
+    }
+
+    pub fn of_likelihood(loaded: &'a LoadedLikelihood) -> Self {
+        Self {
+            name: &loaded.name,
+            kind: "nle",
+            prior: loaded.nle.prior(),
+            card: &loaded.nle.card().model,
+            prior_id: loaded.prior,
+            sed_model: loaded.sed_model,
+        }
+    }
+}
+
+/// Something that mocks can say whether it is right.
+pub trait Examine: Sync {
+    /// Of the checkpoint.
+    fn name(&self) -> &str;
+
+    /// Of the quantities examined.
+    fn names(&self) -> Vec<String>;
+
+    /// Evidence of mocks whose first one is number `first`; `None` if cancelled.
+    fn examine(
+        &self,
+        rows: &Rows,
+        first: u64,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Option<Vec<MockRow>>>;
+}
+
 /// Where mocks come from.
 pub enum Source<'a> {
     Fresh(Box<Simulator<'a, PhotTable>>),
@@ -33,48 +87,47 @@ pub enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn fresh(loaded: &'a Loaded, table: &'a PhotTable, missing: f64, seed: u64) -> anyhow::Result<Self> {
-        let card = loaded.npe.card();
-        if missing > 0.0 && !card.features.allows_missing() {
-            bail!("checkpoint {} needs all its bands: --missing cannot be above 0", loaded.name);
+    pub fn fresh(origin: &Origin<'a>, table: &'a PhotTable, missing: f64, seed: u64) -> anyhow::Result<Self> {
+        let features = &origin.card.features;
+        if missing > 0.0 && !features.allows_missing() {
+            bail!("checkpoint {} needs all its bands: --missing cannot be above 0", origin.name);
         }
         let recipe = Recipe { missing, ..Recipe::default() };
-        Ok(Self::Fresh(Box::new(Simulator::new(loaded.npe.prior(), table, &card.noise, recipe, seed)?)))
+        Ok(Self::Fresh(Box::new(Simulator::new(origin.prior, table, &origin.card.noise, recipe, seed)?)))
     }
 
-    /// Errors where a stored set is not one that the checkpoint's posteriors must be right for.
-    pub fn stored(
-        store: &Store,
-        name: &str,
-        loaded: &Loaded,
-        checkpoint: &Checkpoint,
-    ) -> anyhow::Result<Self> {
+    /// Errors where a stored set is not one that the checkpoint must be right for.
+    pub fn stored(store: &Store, name: &str, origin: &Origin) -> anyhow::Result<Self> {
         let set = store.find_training_set(name)?;
         if !set.stored || !set.complete {
             bail!(
                 "set {name} has no stored rows, or is not complete: run its `simulate` command again first"
             );
         }
-        if loaded.npe.card().training["training_set"] == set.hash.to_string() {
-            bail!("checkpoint {} was trained on set {name}: it says nothing of other galaxies", loaded.name);
+        if origin.card.training["training_set"] == set.hash.to_string() {
+            bail!("checkpoint {} was trained on set {name}: it says nothing of other galaxies", origin.name);
         }
         let differs = |what: &str| {
             anyhow::anyhow!(
-                "set {name} was simulated with another {what} than checkpoint {} was trained for: its posteriors \
-                 are calibrated for mocks of its own {what} alone",
-                loaded.name
+                "set {name} was simulated with another {what} than checkpoint {} was trained for: it can be right \
+                 for mocks of its own {what} alone",
+                origin.name
             )
         };
-        if set.prior != loaded.prior {
+        if set.prior != origin.prior_id {
             return Err(differs("prior"));
         }
-        if set.sed_model != loaded.sed_model {
+        if set.sed_model != origin.sed_model {
             return Err(differs("SED model"));
         }
-        if set.band_set != checkpoint.band_set {
+        let noise = match set.noise_model {
+            Some(id) => store.noise_model(id)?.1,
+            None => bail!("set {name} is noiseless: validation needs one with noise"),
+        };
+        if noise.band_names() != origin.card.noise.band_names() {
             return Err(differs("list of bands"));
         }
-        if set.noise_model != checkpoint.noise_model {
+        if noise.hash()? != origin.card.noise.hash()? {
             return Err(differs("noise model"));
         }
         Ok(Self::Stored { set: Box::new(set), held: None })
@@ -153,37 +206,9 @@ impl<'a> Examiner<'a> {
         Ok(Ladder::new(npe, model, filters, derived, rules)?)
     }
 
-    /// Names of the quantities examined: parameters that vary, then derived properties.
-    pub fn names(&self) -> Vec<String> {
-        let all: Vec<&str> = PARAMS.iter().map(|info| info.name).chain(DERIVED_NAMES).collect();
-        self.columns.iter().map(|&column| all[column].to_owned()).collect()
-    }
-
     /// The columns examined of draws, or of one truth, `[17, n]`.
     pub fn pick(&self, all: &[f32], n: usize) -> Vec<f32> {
         self.columns.iter().flat_map(|&column| &all[column * n..(column + 1) * n]).copied().collect()
-    }
-
-    /// Evidence of mocks whose first one is number `first`; `None` if cancelled.
-    pub fn examine(
-        &self,
-        rows: &Rows,
-        first: u64,
-        progress: &dyn Progress,
-    ) -> anyhow::Result<Option<Vec<MockRow>>> {
-        let npe = &self.loaded.npe;
-        let x = rows.features(&npe.card().features)?;
-        let latent = rows.latent_table();
-        let ln_q = npe.flow().ln_prob(latent.view(), x.view())?;
-        let of_mock = |i: usize| -> anyhow::Result<Option<MockRow>> {
-            if progress.cancelled() {
-                return Ok(None);
-            }
-            let own = latent.row(i).to_vec();
-            let mock = Mock { rows, i, number: first + i as u64, own: &own, ln_q: ln_q[i] };
-            self.one(&mock, &x.row(i).to_vec()).with_context(|| format!("mock {}", mock.number)).map(Some)
-        };
-        (0..rows.len()).into_par_iter().map(of_mock).collect()
     }
 
     fn one(&self, mock: &Mock, x: &[f32]) -> anyhow::Result<MockRow> {
@@ -231,6 +256,8 @@ impl<'a> Examiner<'a> {
         let truth = Truth { columns: &self.pick(&truth, 1), row: own, ln_q };
         let mut rng = Streams::new(self.seed, "validate rank").at(number);
         let mut row = examine(&posterior, &truth, &point, &mut rng);
+        let exact_ln = weights.as_ref().map_or(f64::NAN, |w| own_target[0] - w.ln_evidence);
+        row.set(Scalar::LnExact, exact_ln);
         row.set(Scalar::Efficiency, weights.as_ref().map_or(0.0, |w| w.efficiency));
         row.set(Scalar::ParetoK, weights.as_ref().map_or(f64::INFINITY, |w| w.pareto_k));
         row.set(Scalar::Redshift, zred);
@@ -240,6 +267,39 @@ impl<'a> Examiner<'a> {
         row.set(Scalar::Chi2Best, predictive.chi2_best);
         row.set(Scalar::PredictiveP, predictive.p_value);
         Ok(row)
+    }
+}
+
+impl Examine for Examiner<'_> {
+    fn name(&self) -> &str {
+        &self.loaded.name
+    }
+
+    /// Names of the quantities examined: parameters that vary, then derived properties.
+    fn names(&self) -> Vec<String> {
+        let all: Vec<&str> = PARAMS.iter().map(|info| info.name).chain(DERIVED_NAMES).collect();
+        self.columns.iter().map(|&column| all[column].to_owned()).collect()
+    }
+
+    fn examine(
+        &self,
+        rows: &Rows,
+        first: u64,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Option<Vec<MockRow>>> {
+        let npe = &self.loaded.npe;
+        let x = rows.features(&npe.card().features)?;
+        let latent = rows.latent_table();
+        let ln_q = npe.flow().ln_prob(latent.view(), x.view())?;
+        let of_mock = |i: usize| -> anyhow::Result<Option<MockRow>> {
+            if progress.cancelled() {
+                return Ok(None);
+            }
+            let own = latent.row(i).to_vec();
+            let mock = Mock { rows, i, number: first + i as u64, own: &own, ln_q: ln_q[i] };
+            self.one(&mock, &x.row(i).to_vec()).with_context(|| format!("mock {}", mock.number)).map(Some)
+        };
+        (0..rows.len()).into_par_iter().map(of_mock).collect()
     }
 }
 
@@ -327,14 +387,14 @@ pub fn unpack(bytes: &[u8]) -> anyhow::Result<Vec<Named>> {
 pub fn gather(
     store: &mut Store,
     parts: &Parts,
-    examiner: &Examiner,
+    examiner: &dyn Examine,
     source: &mut Source,
     n: u64,
     progress: &dyn Progress,
 ) -> anyhow::Result<Option<Evidence>> {
     let names = examiner.names();
     let mut evidence = Evidence { names: names.clone(), rows: vec![] };
-    let what = format!("validating {}", examiner.loaded.name);
+    let what = format!("validating {}", examiner.name());
     progress.report(Event::Started { what, total: Some(n), unit: "mocks" });
     for part in 0..n.div_ceil(PART as u64) {
         let first = part * PART as u64;

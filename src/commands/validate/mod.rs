@@ -6,33 +6,27 @@ mod document;
 mod exact;
 mod figures;
 mod galaxies;
+mod judge;
+mod likelihood;
 mod mocks;
 mod report;
+mod work;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::listen::Terminal;
-use super::{Context, Outcome, setup};
+use super::{Context, Outcome};
 use crate::hash::ContentHash;
 use crate::infer::SHIPPED_NAME;
-use crate::progress::{Event, Progress};
-use crate::sed::PhotTable;
-use crate::simulate::table_options;
-use crate::store::{Metric, RunId, RunSpec, RunState, Store, ValidationSpec};
+use crate::store::{RunSpec, RunState, Store};
 use crate::validate::findings::Measure;
-use crate::validate::{Evidence, Findings, Settings};
-use exact::{Exact, Subject};
-use galaxies::{Chosen, Galaxies};
-use mocks::{Examiner, Parts, Source};
-
-/// Counts with every change of what the evidence of a mock is.
-const EVIDENCE_VERSION: u32 = 1;
-/// Mocks and real galaxies looked at where nothing is said.
-const MOCKS: u64 = 1000;
-const GALAXIES: u64 = 200;
+use crate::validate::{Evidence, Findings};
+use exact::Exact;
+use galaxies::Galaxies;
+use judge::Judged;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ValidateArgs {
@@ -69,6 +63,9 @@ pub struct ValidateArgs {
     /// Mocks, and as many of the real galaxies, whose posterior is also found by MCMC and compared
     #[arg(long, default_value_t = 0, value_name = "N")]
     mcmc: u64,
+    /// Judge mocks and real galaxies by a likelihood (`train --likelihood`)
+    #[arg(long, value_name = "CHECKPOINT")]
+    likelihood: Option<String>,
     /// Bins of redshift, magnitude and signal-to-noise
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=50))]
     bins: u16,
@@ -98,6 +95,7 @@ pub struct Validated {
     pub galaxies: Option<Galaxies>,
     /// Comparisons with MCMC, by the galaxies compared.
     pub exact: Vec<(&'static str, Exact)>,
+    pub judged: Option<Judged>,
 }
 
 impl Validated {
@@ -125,14 +123,15 @@ pub fn run(args: ValidateArgs, context: &Context) -> anyhow::Result<Outcome> {
     };
     let config = json!({
         "checkpoints": names, "mocks": args.mocks, "draws": args.draws, "seed": args.seed, "set": args.set,
-        "missing": args.missing, "galaxies": args.galaxies, "where": args.condition, "mcmc": args.mcmc, "bins": args.bins,
+        "missing": args.missing, "galaxies": args.galaxies, "where": args.condition, "mcmc": args.mcmc,
+        "likelihood": args.likelihood, "bins": args.bins,
         "name": args.name,
     });
     let spec = RunSpec { command: "validate", config: &config, seed: Some(args.seed), resumes: None };
     let validated = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
         let mut all = Vec::new();
         for name in &names {
-            match validate(store, run, name, &args, &terminal)? {
+            match work::validate(store, run, name, &args, &terminal)? {
                 Some(validated) => all.push(validated),
                 None => return Ok((None, RunState::Interrupted)),
             }
@@ -220,146 +219,5 @@ fn show(one: &Validated, args: &ValidateArgs, context: &Context) -> anyhow::Resu
 fn wrote(args: &ValidateArgs, context: &Context) {
     for path in [&args.folder, &args.report, &args.plot].into_iter().flatten() {
         context.remark(&format!("wrote {}", path.display()));
-    }
-}
-
-/// Examines one checkpoint, or finds that it was; `None` if stopped.
-fn validate(
-    store: &mut Store,
-    run: RunId,
-    name: &str,
-    args: &ValidateArgs,
-    progress: &dyn Progress,
-) -> anyhow::Result<Option<Validated>> {
-    let loaded = setup::load_checkpoint(store, run, name)?;
-    let checkpoint = store.find_checkpoint(&loaded.hash.to_string())?;
-    let prior = loaded.npe.prior();
-    let table = PhotTable::new(&loaded.model, &loaded.filters, prior.zred_support(), &table_options(prior))?;
-    let examiner = Examiner::new(&loaded, &table, args.draws as usize, args.seed);
-    let mut source = match &args.set {
-        Some(set) => Source::stored(store, set, &loaded, &checkpoint)?,
-        None => Source::fresh(&loaded, &table, args.missing, args.seed)?,
-    };
-    let n = match (args.mocks, source.len()) {
-        (Some(n), Some(most)) if n > most => {
-            bail!(
-                "set {} has {most} rows, fewer than the {n} mocks asked for",
-                args.set.as_deref().unwrap_or("")
-            )
-        }
-        (Some(n), _) => n,
-        (None, Some(all)) => all,
-        (None, None) => MOCKS,
-    };
-    let chosen = choose(store, &examiner, args)?;
-    let card = loaded.npe.card();
-    let mocks_of = json!({
-        "prior": prior.hash()?, "noise": card.noise.hash()?, "sed_model": card.sed_model, "filters": card.filters,
-        "set": args.set, "missing": args.missing, "seed": args.seed, "mocks": n,
-    });
-    let config = json!({
-        "version": EVIDENCE_VERSION, "mocks": n, "draws": args.draws, "seed": args.seed,
-        "set": match &source { Source::Stored { set, .. } => json!(set.hash), Source::Fresh(_) => Value::Null },
-        "missing": args.missing,
-        "galaxies": chosen.as_ref().map(|chosen| chosen.hash), "mcmc": args.mcmc.min(n),
-    });
-    let settings = Settings { n_bins: usize::from(args.bins), ..Settings::default() };
-    let done = |evidence: Evidence, galaxies: Option<Galaxies>, exact| Validated {
-        name: loaded.name.clone(),
-        hash: loaded.hash,
-        config: config.clone(),
-        mocks_of: mocks_of.clone(),
-        findings: Findings::of(&evidence, &settings),
-        evidence,
-        galaxies,
-        exact,
-    };
-    if let Some(kept) = store.find_validation(&checkpoint, &config)? {
-        progress
-            .report(Event::Note(format!("{}: validated before, as the same mocks would again", loaded.name)));
-        let bytes = kept.arrays.context("the validation kept in the catalog has no evidence")?;
-        let arrays = mocks::unpack(&bytes)?;
-        let evidence = Evidence::from_arrays(&examiner.names(), &arrays)?;
-        let galaxies = chosen.is_some().then(|| Galaxies::from_arrays(&arrays));
-        return Ok(Some(done(evidence, galaxies, Exact::sets(&[exact::MOCKS, exact::GALAXIES], &arrays))));
-    }
-    let parts = Parts { checkpoint: &checkpoint, config: &config };
-    let Some(evidence) = mocks::gather(store, &parts, &examiner, &mut source, n, progress)? else {
-        return Ok(None);
-    };
-    let galaxies = match &chosen {
-        None => None,
-        Some(chosen) => match galaxies::gather(store, &parts, &examiner, chosen, progress)? {
-            Some(galaxies) => Some(galaxies),
-            None => return Ok(None),
-        },
-    };
-    let mut compared = Vec::new();
-    let mcmc = args.mcmc.min(n) as usize;
-    if mcmc > 0 {
-        let mocks = Subject::mocks(&source.rows(store, 0, mcmc)?, 0);
-        let real = chosen.as_ref().map_or(vec![], |chosen| chosen.subjects(&examiner, mcmc));
-        for (section, subjects) in [(exact::MOCKS, mocks), (exact::GALAXIES, real)] {
-            match exact::gather(store, &parts, &examiner, &subjects, section, progress)? {
-                Some(found) if found.npe.is_empty() => {}
-                Some(found) => compared.push((section, found)),
-                None => return Ok(None),
-            }
-        }
-    }
-    let validated = done(evidence, galaxies, compared);
-    let mut arrays = validated.evidence.to_arrays();
-    arrays.extend(validated.galaxies.iter().flat_map(Galaxies::to_arrays));
-    arrays.extend(Exact::arrays(&validated.exact));
-    let metrics: Vec<Metric> = validated
-        .measures()
-        .into_iter()
-        .map(|m| Metric {
-            metric: m.metric,
-            parameter: m.quantity,
-            subset: m.subset,
-            value: m.value,
-            low: m.range.map(|range| range.0),
-            high: m.range.map(|range| range.1),
-            p_value: m.p_value,
-        })
-        .collect();
-    let words = json!({
-        "quantities": validated.evidence.names,
-        "problems": validated.findings.problems.iter().map(|p| json!({
-            "diagnostic": p.diagnostic, "quantity": p.quantity, "subset": p.subset, "reading": p.shape.as_str(),
-            "p_value": p.p_value,
-        })).collect::<Vec<_>>(),
-    });
-    store.put_validation(
-        run,
-        &ValidationSpec {
-            name: args.name.as_deref(),
-            checkpoint: &checkpoint,
-            config: &config,
-            report: Some(&words),
-            metrics: &metrics,
-            arrays: Some(&mocks::pack(&arrays)?),
-        },
-    )?;
-    Ok(Some(validated))
-}
-
-/// The real galaxies to look at; none where the catalog has none and nobody asked for any.
-fn choose(store: &Store, examiner: &Examiner, args: &ValidateArgs) -> anyhow::Result<Option<Chosen>> {
-    let asked = args.galaxies.is_some() || args.condition.is_some();
-    if args.galaxies == Some(0) || !asked && store.surveys()?.is_empty() {
-        return Ok(None);
-    }
-    let n = args.galaxies.unwrap_or(GALAXIES);
-    match Chosen::new(store, examiner, args.condition.as_deref(), n) {
-        Ok(chosen) if chosen.galaxies.is_empty() && asked => {
-            bail!("no galaxy is selected: ingest some first, or change --where")
-        }
-        Ok(chosen) if chosen.galaxies.is_empty() => Ok(None),
-        Ok(chosen) => Ok(Some(chosen)),
-        // A catalog of other bands has no galaxies for this checkpoint.
-        Err(_) if !asked => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -85,7 +85,12 @@ pub fn print(out: &mut impl Write, one: &Validated) -> std::io::Result<()> {
         )?;
     }
     writeln!(out, "mean ln q of the truths: {:.3} ({:.3} to {:.3})", ln_q.value, ln_q.low, ln_q.high)?;
-    if let Some(text) = galaxies_text(one) {
+    let short = one.findings.shortfall;
+    if short.value.is_finite() {
+        let text = "exact ln density of the truths above ln q by";
+        writeln!(out, "{text} {:.3} ({:.3} to {:.3}) nats", short.value, short.low, short.high)?;
+    }
+    for text in [galaxies_text(one), judged_text(one)].into_iter().flatten() {
         writeln!(out, "{text}")?;
     }
     for text in exact_texts(one) {
@@ -103,6 +108,32 @@ pub fn print(out: &mut impl Write, one: &Validated) -> std::io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// What a likelihood says of the real galaxies, read against the mocks.
+fn judged_text(one: &Validated) -> Option<String> {
+    let judged = one.judged.as_ref()?;
+    let mut mocks = judged.mocks.p_value.clone();
+    mocks.sort_by(f64::total_cmp);
+    let calibrated: Vec<f64> =
+        judged.galaxies.p_value.iter().map(|&p| empirical_p_value(&mocks, p)).collect();
+    let n = calibrated.len();
+    let share = |p: f64| 100.0 * calibrated.iter().filter(|&&c| c < p).count() as f64 / n as f64;
+    let mut text = format!(
+        "judged by {}: predictive p-values of {} mocks have median {:.2}",
+        judged.by,
+        mocks.len(),
+        crate::validate::samples::quantile(&mocks, 0.5)
+    );
+    if n > 0 {
+        text += &format!(
+            "; of {n} real galaxies {:.1} % are as improbable as the least probable 1 % of mocks, {:.1} % as the least \
+             probable 5 %",
+            share(0.01),
+            share(0.05)
+        );
+    }
+    Some(text)
 }
 
 /// What comparisons with MCMC came to, one sentence each.
@@ -253,9 +284,10 @@ pub fn document(one: &Validated, figures: &[Figure]) -> Document {
             })
             .collect(),
     );
-    if let Some(text) = galaxies_text(one) {
+    let texts: Vec<String> = [galaxies_text(one), judged_text(one)].into_iter().flatten().collect();
+    if !texts.is_empty() {
         document.heading(2, "Real galaxies");
-        document.text(capital(&text));
+        texts.iter().for_each(|text| document.text(capital(text)));
     }
     exact_section(&mut document, one);
     document.heading(2, "Figures");
@@ -286,6 +318,14 @@ pub fn intro(document: &mut Document, one: &Validated) {
         one.findings.ln_q.low,
         one.findings.ln_q.high
     ));
+    let short = one.findings.shortfall;
+    if short.value.is_finite() {
+        document.text(format!(
+            "The exact ln density of the truths is higher by {:.3} nats ({:.3} to {:.3}) on average: the divergence of \
+             this density from the right one, and all that training could still gain.",
+            short.value, short.low, short.high
+        ));
+    }
     document.text(
         "Each mock is a galaxy drawn from the prior, with noise. Where posteriors are right, its truth is one more \
          draw: its rank among the draws is uniform, and regions of any mass hold it that often.",
