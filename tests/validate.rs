@@ -54,10 +54,16 @@ fn a_validation_is_kept_with_its_checkpoint_and_shown_in_one_file() {
     assert!(rows.contains("sdss-ugriz,tarp,") && rows.contains("sdss-ugriz,ln_q,"));
     // The same again is read from the catalog.
     assert_eq!(run(folder, &SHORT), printed);
-    let count = ["query", "--format", "csv", "SELECT count(*) FROM validation UNION SELECT count(*) FROM validation_part"];
+    let count = [
+        "query",
+        "--format",
+        "csv",
+        "SELECT count(*) FROM validation UNION SELECT count(*) FROM validation_part",
+    ];
     assert_eq!(run(folder, &count).lines().skip(1).collect::<Vec<_>>(), ["0", "1"]);
     // A checkpoint beside itself, on the same mocks.
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/sdss-ugriz.ckpt"), folder.join("same.ckpt")).unwrap();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/models/sdss-ugriz.ckpt"), folder.join("same.ckpt"))
+        .unwrap();
     let compared = run(
         folder,
         &[&["validate", "--compare", "sdss-ugriz", "same.ckpt", "--report", "c.md"], &SHORT[1..]].concat(),
@@ -72,7 +78,8 @@ fn a_validation_killed_again_and_again_ends_as_one_that_was_not() {
     let (calm, rough) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let printed = run(calm.path(), &SHORT);
     for milliseconds in [400, 900, 1500] {
-        let mut child = sedflow(rough.path(), &SHORT).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            sedflow(rough.path(), &SHORT).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(milliseconds));
         let _ = child.kill();
         child.wait().unwrap();
@@ -94,8 +101,10 @@ fn a_likelihood_is_learned_examined_and_judges() {
     for part in ["mag_r ", "u-g ", "exact ln density of the truths above ln q by"] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
-    let judged =
-        run(folder, &["validate", "--mocks", "60", "--draws", "60", "--likelihood", "judge", "--galaxies", "0"]);
+    let judged = run(
+        folder,
+        &["validate", "--mocks", "60", "--draws", "60", "--likelihood", "judge", "--galaxies", "0"],
+    );
     assert!(judged.contains("judged by judge: predictive p-values of 60 mocks"), "{judged}");
     refused(folder, &["validate", "judge", "--mcmc", "3"], "is a likelihood");
     refused(folder, &["validate", "--likelihood", "sdss-ugriz", "--mocks", "9"], "is a posterior");

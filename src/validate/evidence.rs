@@ -29,12 +29,16 @@ pub struct Posterior<'a> {
     pub importance: Option<Importance<'a>>,
 }
 
-/// What makes draws of a flow draws of the exact posterior.
+/// Draws of a flow that weights make draws of the exact posterior: others than those of [`Posterior`], as
+/// many as it takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Importance<'a> {
-    /// Weights `[n]`, not negative, not all zero.
+    /// Quantities `[k, m]` and coordinates `[m, d]`, as of [`Posterior`].
+    pub columns: &'a [f32],
+    pub rows: &'a [f32],
+    /// Weights `[m]`, not negative, not all zero.
     pub weights: &'a [f64],
-    /// The exact posterior's ln density of each draw `[n]`, and of the truth, up to one constant.
+    /// The exact posterior's ln density of each draw `[m]`, and of the truth, up to one constant.
     pub ln_density: &'a [f32],
     pub truth: f32,
 }
@@ -160,21 +164,21 @@ impl MockRow {
 /// Numbers that depend on chance alone come from `rng`.
 pub fn examine(posterior: &Posterior, truth: &Truth, point: &[f32], rng: &mut impl Rng) -> MockRow {
     let n = posterior.ln_q.len();
-    let weights = posterior.importance.map_or(&[][..], |importance| importance.weights);
     let mut scratch = Vec::with_capacity(n);
     let quantities = posterior
         .columns
         .chunks_exact(n.max(1))
         .zip(truth.columns)
-        .map(|(draws, &truth)| {
+        .enumerate()
+        .map(|(k, (draws, &truth))| {
             let u = rng.random();
             let [_, q16, q50, q84, _] =
                 summarise(draws, 0, None, &mut scratch).quantiles.map(|quantile| quantile as f32);
-            let rank_is = if weights.is_empty() {
-                f32::NAN
-            } else {
-                weighted_rank_fraction(draws, weights, truth, u) as f32
-            };
+            let rank_is = posterior.importance.map_or(f32::NAN, |importance| {
+                let m = importance.weights.len();
+                let draws = &importance.columns[k * m..(k + 1) * m];
+                weighted_rank_fraction(draws, importance.weights, truth, u) as f32
+            });
             Quantity { rank: rank_fraction(draws, truth, u) as f32, rank_is, truth, q16, q50, q84 }
         })
         .collect();
@@ -188,13 +192,14 @@ pub fn examine(posterior: &Posterior, truth: &Truth, point: &[f32], rng: &mut im
     row.set(Scalar::Tarp, level(&plain, truth.row, point, &ones, u_ball, &mut scratch));
     row.set(Scalar::TarpLocal, local_level(&plain, truth.row, u_local, &mut scratch));
     if let Some(importance) = posterior.importance {
-        let weighted = Cloud { weights, ..plain };
+        let weights = importance.weights;
+        let weighted = Cloud { rows: importance.rows, d, weights };
         let level_is = weighted_density_level(importance.ln_density, weights, importance.truth, u_density);
         row.set(Scalar::DensityLevelIs, level_is);
         row.set(Scalar::TarpIs, level(&weighted, truth.row, point, &ones, u_ball, &mut scratch));
         row.set(Scalar::TarpLocalIs, local_level(&weighted, truth.row, u_local, &mut scratch));
         let (sum, square) = weights.iter().fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
-        row.set(Scalar::Efficiency, sum * sum / (square * n as f64));
+        row.set(Scalar::Efficiency, sum * sum / (square * weights.len() as f64));
     }
     row
 }
@@ -299,7 +304,13 @@ mod tests {
         let rows = (0..5)
             .map(|i| {
                 let weights = vec![1.0; 100];
-                let importance = Importance { weights: &weights, ln_density: &ln_q, truth: -3.0 };
+                let importance = Importance {
+                    columns: &draws,
+                    rows: &draws,
+                    weights: &weights,
+                    ln_density: &ln_q,
+                    truth: -3.0,
+                };
                 let posterior =
                     Posterior { columns: &draws, rows: &draws, ln_q: &ln_q, importance: Some(importance) };
                 let truth = Truth { columns: &[50.0, 7.0], row: &[50.0, 7.0], ln_q: -3.0 };

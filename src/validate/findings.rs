@@ -420,7 +420,9 @@ impl Findings {
             Check { what, quantity: quantity.to_owned(), value: found.value, limit, verdict }
         };
         let mut worst = |all: Vec<Check>| {
-            let off = |c: &Check| (c.value - c.limit.1).max(c.limit.0 - c.value);
+            // A distance has no least value to be short of.
+            let below = |c: &Check| if c.limit.0 > 0.0 { c.limit.0 - c.value } else { f64::NEG_INFINITY };
+            let off = |c: &Check| (c.value - c.limit.1).max(below(c));
             checks.extend(all.into_iter().max_by(|a, b| off(a).total_cmp(&off(b))));
         };
         let ranks = || self.quantities.iter().map(|q| (q.name.as_str(), &q.ranks));

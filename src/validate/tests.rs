@@ -120,7 +120,13 @@ impl Claim {
             let truth_f32: Vec<f32> = truth.iter().map(|&t| t as f32).collect();
             let point: Vec<f32> = normals(D).into_iter().map(|v| v as f32).collect();
             let p_truth = ln_normal(&truth, &exact_mean, &exact_l) as f32;
-            let importance = Importance { weights: &weights, ln_density: &ln_density, truth: p_truth };
+            let importance = Importance {
+                columns: &columns,
+                rows: &rows,
+                weights: &weights,
+                ln_density: &ln_density,
+                truth: p_truth,
+            };
             let posterior = Posterior {
                 columns: &columns,
                 rows: &rows,

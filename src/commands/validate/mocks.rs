@@ -1,16 +1,17 @@
 //! Mocks of a validation: made or read part by part, examined on all threads, kept as they come.
 
 use anyhow::{Context as _, bail};
+use rand::Rng;
 use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::commands::setup::{Loaded, LoadedLikelihood};
 use crate::commands::simulate::read_chunk;
 use crate::features::FeatureSpec;
-use crate::infer::importance::weigh;
+use crate::infer::importance::{Weights, weigh};
 use crate::infer::ladder::{Ladder, Rules};
 use crate::infer::posterior::{Datum, ExactPosterior, Likelihood, ln_standard_normal};
-use crate::infer::{DerivedProperties, Measured, ModelCard, N_COLUMNS};
+use crate::infer::{DerivedProperties, Draws, Measured, ModelCard, N_COLUMNS};
 use crate::prior::{N_PARAM, PARAMS, Prior};
 use crate::progress::{Event, Progress};
 use crate::rng::{Streams, fill_standard_normal};
@@ -25,6 +26,9 @@ use crate::validate::{Evidence, Importance, MockRow, Posterior, Scalar, Truth, e
 
 /// Mocks of one part: what a killed validation loses at most.
 pub const PART: usize = 250;
+/// Effective draws that weighted diagnostics are made of, if so many times the draws asked for suffice.
+const EFFECTIVE: f64 = 300.0;
+const MOST_TIMES: usize = 10;
 /// Most bytes the evidence of a validation may unpack to.
 const LIMIT: usize = 1 << 30;
 
@@ -229,37 +233,44 @@ impl<'a> Examiner<'a> {
         let likelihood = Likelihood::new(data(&measured))?.with_noise(&npe.card().noise)?;
         let at = self.table.at_redshift(zred)?;
         let mut exact = ExactPosterior::new(npe.prior(), npe.theta_map(), at, likelihood);
-        let u = draws.latent.as_slice().context("draws are not contiguous")?;
-        let (mut ln_target, mut chi2) = (vec![0.0; draws.n], vec![0.0; draws.n]);
-        exact.ln_likelihood_and_chi2(u, &mut ln_target, &mut chi2);
-        for (ln_target, u) in ln_target.iter_mut().zip(u.chunks_exact(own.len().max(1))) {
-            *ln_target += ln_standard_normal(u);
-        }
+        let (pilot, chi2) = weighed(&draws, &mut exact)?;
+        let efficiency = pilot.as_ref().map_or(0.0, |(weights, _)| weights.efficiency);
         let mut own_target = [0.0];
         exact.ln_posterior_latent(own, &mut own_target);
 
-        let draws_ln_q = draws.ln_q.as_slice().context("densities are not contiguous")?;
+        // Weighted draws are others, as many as the pilot says that it takes (half as many again, for it
+        // promises too much): ranks among a handful of effective draws say nothing.
+        let wanted = (1.5 * EFFECTIVE / efficiency.max(1e-9)).ceil() as usize;
+        let n = wanted.clamp(self.draws, MOST_TIMES * self.draws);
+        let seed = Streams::new(self.seed, "validate weighted").at(number).next_u64();
+        let others = npe
+            .draw(x, zred, n, (seed, number), &self.loaded.derived)
+            .map_err(|reason| anyhow::anyhow!("{reason}"))?;
         // Of a mock whose draws all miss, no weights: it counts against the weighted diagnostics.
-        let weights = weigh(&ln_target, draws_ln_q).ok();
-        let ln_density: Vec<f32> = ln_target.iter().map(|&ln| ln as f32).collect();
+        let (weighed, _) = weighed(&others, &mut exact)?;
         let columns = self.pick(&draws.columns, draws.n);
+        let other_columns = self.pick(&others.columns, others.n);
+        let other_rows = others.latent.as_slice().context("draws are not contiguous")?;
         let posterior = Posterior {
             columns: &columns,
-            rows: u,
-            ln_q: draws_ln_q,
-            importance: weights.as_ref().map(|w| Importance {
-                weights: &w.weights,
-                ln_density: &ln_density,
+            rows: draws.latent.as_slice().context("draws are not contiguous")?,
+            ln_q: draws.ln_q.as_slice().context("densities are not contiguous")?,
+            importance: weighed.as_ref().map(|(weights, ln_density)| Importance {
+                columns: &other_columns,
+                rows: other_rows,
+                weights: &weights.weights,
+                ln_density,
                 truth: own_target[0] as f32,
             }),
         };
         let truth = Truth { columns: &self.pick(&truth, 1), row: own, ln_q };
         let mut rng = Streams::new(self.seed, "validate rank").at(number);
         let mut row = examine(&posterior, &truth, &point, &mut rng);
-        let exact_ln = weights.as_ref().map_or(f64::NAN, |w| own_target[0] - w.ln_evidence);
+        let weights = weighed.as_ref().map(|(weights, _)| weights);
+        let exact_ln = weights.map_or(f64::NAN, |w| own_target[0] - w.ln_evidence);
         row.set(Scalar::LnExact, exact_ln);
-        row.set(Scalar::Efficiency, weights.as_ref().map_or(0.0, |w| w.efficiency));
-        row.set(Scalar::ParetoK, weights.as_ref().map_or(f64::INFINITY, |w| w.pareto_k));
+        row.set(Scalar::Efficiency, weights.map_or(0.0, |w| w.efficiency));
+        row.set(Scalar::ParetoK, weights.map_or(f64::INFINITY, |w| w.pareto_k));
         row.set(Scalar::Redshift, zred);
         row.set(Scalar::Magnitude, magnitude(&measured, &npe.card().features));
         row.set(Scalar::SignalToNoise, signal_to_noise(&measured));
@@ -301,6 +312,21 @@ impl Examine for Examiner<'_> {
         };
         (0..rows.len()).into_par_iter().map(of_mock).collect()
     }
+}
+
+/// Weights of draws with their exact ln density, if any has a weight; and the chi-squared of each.
+type Weighed = (Option<(Weights, Vec<f32>)>, Vec<f64>);
+
+fn weighed(draws: &Draws, exact: &mut ExactPosterior) -> anyhow::Result<Weighed> {
+    let u = draws.latent.as_slice().context("draws are not contiguous")?;
+    let (mut ln_target, mut chi2) = (vec![0.0; draws.n], vec![0.0; draws.n]);
+    exact.ln_likelihood_and_chi2(u, &mut ln_target, &mut chi2);
+    for (ln_target, u) in ln_target.iter_mut().zip(u.chunks_exact(draws.latent.ncols().max(1))) {
+        *ln_target += ln_standard_normal(u);
+    }
+    let ln_q = draws.ln_q.as_slice().context("densities are not contiguous")?;
+    let ln_density = ln_target.iter().map(|&ln| ln as f32).collect();
+    Ok((weigh(&ln_target, ln_q).ok().map(|weights| (weights, ln_density)), chi2))
 }
 
 /// One of several mocks.
