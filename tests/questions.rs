@@ -363,3 +363,83 @@ fn other_photometry_of_the_same_objects_is_a_cause() {
     assert_eq!((&report["galaxies"]["changed"], &report["other_photometry"]), (&3.into(), &20.into()));
     assert_eq!(report["most_changed"][0]["differs_in"], "photometry");
 }
+
+/// Real galaxies, the shipped model: 40 galaxies of the sample.
+#[test]
+fn draws_made_again_from_recipes_answer_as_the_stored_ones_and_questions_select_galaxies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.db");
+    ok(sedflow(&path, &["-q", "init"]));
+    ok(sedflow(&path, &["-q", "ingest", "--sample"]));
+    let some = "galaxy_id % 25 = 0";
+    for (name, keep) in [("kept", "draws"), ("recipes", "recipe")] {
+        ok(sedflow(
+            &path,
+            &[
+                "-q", "infer", "--method", "npe", "--draws", "300", "--where", some, "--name", name,
+                "--store", keep,
+            ],
+        ));
+    }
+    let ids = |set: &str, question: &str| {
+        ok(sedflow(&path, &["find", question, "--set", set, "--columns", "object_id", "--format", "csv"]))
+    };
+    for question in ["P(log_mstar > 11) > 0.5", "corr(log_sfr_1gyr, tau_ism) > 0 and P(n_dust < 0) > 0.4"] {
+        let kept = ids("kept", question);
+        assert!(kept.lines().count() > 3, "{kept}");
+        assert_eq!(kept, ids("recipes", question), "{question}");
+    }
+    let explained =
+        ok(sedflow(&path, &["find", "corr(log_sfr_1gyr, tau_ism) > 0", "--set", "recipes", "--explain"]));
+    assert!(explained.contains("made again"), "{explained}");
+    // weighted draws and chains are put to the summaries as the network's are
+    ok(sedflow(
+        &path,
+        &[
+            "-q",
+            "infer",
+            "--method",
+            "is",
+            "--draws",
+            "300",
+            "--where",
+            "P(log_mstar > 11) > 0.5",
+            "--name",
+            "heavy",
+        ],
+    ));
+    let csv = ok(sedflow(&path, &["sets", "--format", "csv"]));
+    assert!(csv.lines().nth(1).unwrap().starts_with("heavy,current"), "{csv}");
+    let asked = ids("recipes", "P(log_mstar > 11) > 0.5").lines().count() - 1;
+    let query =
+        "SELECT count(*) FROM posterior JOIN posterior_set USING (posterior_set_id) WHERE name = 'heavy'";
+    assert_eq!(ok(sedflow(&path, &["query", "--format", "csv", query])), format!("count(*)\n{asked}\n"));
+    for question in ["P(log_mstar > 11.2) > 0.6", "quantile(tau_ism, 0.84) < 1"] {
+        let store = Store::open(&path, Mode::Read).unwrap();
+        let set = store.find_posterior_set("heavy").unwrap();
+        let (found, _) = answers(&store, "heavy", question);
+        let mut expected: Vec<usize> = store
+            .set_members(set.id)
+            .unwrap()
+            .iter()
+            .filter_map(|member| {
+                let mut samples = store.samples(member.posterior, None).unwrap()?;
+                let expr = sedflow::expr::Expr::parse_with_aggregates(question).unwrap();
+                let aggregate = &expr.aggregates()[0];
+                let want = if question.starts_with('P') {
+                    sedflow::expr::Want::Condition
+                } else {
+                    sedflow::expr::Want::Number
+                };
+                let argument = sedflow::samples::DrawExpr::new(aggregate.arguments[0].clone(), want).unwrap();
+                let value =
+                    sedflow::samples::aggregate(aggregate.kind, &[argument], &mut samples, &|_, _| None)
+                        .unwrap();
+                let holds = expr.holds(&|_| sedflow::expr::Value::Number(value)).unwrap();
+                (holds == Some(true)).then_some(member.galaxy.0 as usize - 1)
+            })
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{question}");
+    }
+}

@@ -13,6 +13,9 @@ use super::{Expr, Node, Range, Value};
 /// in more ways than one.
 const SLACK: f64 = 2.0;
 
+/// Parts of a condition joined by `and` and `or` that have more nodes than this are left to Fréchet's bounds.
+const MAX_NODES: usize = 40;
+
 /// What is known of one parameter of one galaxy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MarginalBounds {
@@ -114,11 +117,17 @@ impl ProbabilityBounds {
     }
 
     fn boxes(&self, node: &Node, wanted: bool, known: &[Known<'_>]) -> (f64, f64) {
-        let mut names = Vec::new();
-        node.visit(&mut |node| match node {
-            Node::Name(name) if matches!(known[*name], Known::Draws(_)) => names.push(*name),
-            _ => {}
+        let (mut names, mut n_nodes) = (Vec::new(), 0);
+        node.visit(&mut |node| {
+            n_nodes += 1;
+            match node {
+                Node::Name(name) if matches!(known[*name], Known::Draws(_)) => names.push(*name),
+                _ => {}
+            }
         });
+        if n_nodes > MAX_NODES && matches!(node, Node::Logic { .. }) {
+            return (0.0, 1.0);
+        }
         names.sort_unstable();
         names.dedup();
         let mut found = Found { low: 0.0, high: 1.0 };

@@ -6,7 +6,7 @@ use crate::expr::{
     Aggregate, AggregateKind, Expr, ExprError, Known, MarginalBounds, ProbabilityBounds, Range, Value, Want,
 };
 use crate::samples::{DrawExpr, Samples, aggregate};
-use crate::store::{Candidate, CandidatePosterior, ColumnValue, Method, Outline, SUMMARY_PARAMETERS};
+use crate::store::{Candidate, CandidatePosterior, ColumnValue, Outline, SUMMARY_PARAMETERS};
 
 /// Several expressions, and what must be read of a galaxy to evaluate them.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Evaluator {
     pub parameters: Vec<&'static str>,
     /// Of the packing of the draws, where the set says.
     steps_per_width: Option<f64>,
+    /// Whether draws have weights, so that a summary's quantiles do not count draws.
+    weighted: bool,
 }
 
 #[derive(Debug)]
@@ -78,7 +80,13 @@ impl Evaluator {
     /// Errors, at the character, for names that are neither parameter nor column.
     pub fn new(expressions: Vec<Expr>, vocabulary: &Vocabulary) -> Result<Self, ExprError> {
         let steps_per_width = vocabulary.steps_per_width;
-        let mut evaluator = Self { parts: vec![], columns: vec![], parameters: vec![], steps_per_width };
+        let mut evaluator = Self {
+            parts: vec![],
+            columns: vec![],
+            parameters: vec![],
+            steps_per_width,
+            weighted: vocabulary.weighted,
+        };
         for expr in expressions {
             let part = evaluator.part(expr, vocabulary)?;
             evaluator.parts.push(part);
@@ -95,7 +103,7 @@ impl Evaluator {
             aggregates: vec![],
         };
         let parts = columns.iter().enumerate().map(part).collect();
-        Self { parts, columns, parameters: vec![], steps_per_width: None }
+        Self { parts, columns, parameters: vec![], steps_per_width: None, weighted: false }
     }
 
     /// Whether it takes draws to evaluate.
@@ -233,8 +241,7 @@ impl Part {
         let n_names = self.expr.names().len();
         let mut aggregates = vec![Range::Open; self.aggregates.len()];
         for index in self.used.iter().filter_map(|index| index.checked_sub(n_names)) {
-            aggregates[index] =
-                self.aggregates[index].range(galaxy, &of.parameters, of.steps_per_width, cache);
+            aggregates[index] = self.aggregates[index].range(galaxy, of, cache);
         }
         self.expr.range(&|index| match self.columns.get(index) {
             Some(&column) => Range::Is(galaxy.values.get(column).map_or(Value::Null, as_value)),
@@ -296,13 +303,7 @@ impl Taken {
     }
 
     /// What the summary says of it.
-    fn range<'a>(
-        &'a self,
-        galaxy: &'a Candidate,
-        parameters: &[&str],
-        steps_per_width: Option<f64>,
-        cache: &mut BoundsCache,
-    ) -> Range<'a> {
+    fn range<'a>(&'a self, galaxy: &'a Candidate, of: &Evaluator, cache: &mut BoundsCache) -> Range<'a> {
         let Some(posterior) = &galaxy.posterior else { return Range::Is(Value::Null) };
         let limits = match self.kind {
             AggregateKind::Probability => (0.0, 1.0),
@@ -312,13 +313,13 @@ impl Taken {
         };
         let open = Range::Within { low: limits.0, high: limits.1, missing: true };
         // Weighted draws have quantiles of another making.
-        if posterior.method != Method::Npe || posterior.n_draws == 0 {
+        if of.weighted || posterior.n_draws == 0 {
             return open;
         }
-        let Some(moves) = Moves::of(posterior, steps_per_width) else { return open };
+        let Some(moves) = Moves::of(posterior, of.steps_per_width) else { return open };
         let bounds = cache.of(posterior.n_draws, moves.ks);
         let marginal = |source: &Source| match source {
-            Source::Draws(Some(place)) => moves.marginal(parameters[*place], galaxy.outlines.get(*place)?),
+            Source::Draws(Some(place)) => moves.marginal(of.parameters[*place], galaxy.outlines.get(*place)?),
             _ => None,
         };
         match (self.kind, self.arguments.as_slice()) {

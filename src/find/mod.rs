@@ -46,6 +46,8 @@ pub struct Vocabulary {
     pub parameters: Vec<String>,
     /// How finely the set's draws are packed, where it says.
     pub steps_per_width: Option<f64>,
+    /// Whether the set's draws have weights.
+    pub weighted: bool,
 }
 
 impl Vocabulary {
@@ -56,6 +58,7 @@ impl Vocabulary {
             columns,
             parameters: set.map_or_else(summaries, |set| set.parameters.clone()),
             steps_per_width: set.and_then(|set| set.config["steps_per_width"].as_f64()).filter(|n| *n >= 1.0),
+            weighted: set.is_some_and(|set| set.parameters.iter().any(|name| name.contains("weight"))),
         })
     }
 

@@ -46,7 +46,9 @@ impl Report<'_> {
             _ => {}
         }
         // what only names the selection or the packing moves no posterior
-        let moving = |what: &str| !matches!(what, "where" | "codec" | "samples" | "store");
+        let moving = |what: &str| {
+            !matches!(what, "where" | "of_set" | "codec" | "samples" | "recipe" | "steps_per_width")
+        };
         causes.extend(self.causes.iter().map(|(what, ..)| what.as_str()).filter(|what| moving(what)));
         if causes.is_empty() { "not known".to_owned() } else { causes.join(", ") }
     }
