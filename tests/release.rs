@@ -154,7 +154,6 @@ fn a_release_is_read_verified_and_tells_what_was_changed() {
 }
 
 #[test]
-#[ignore = "open: meets a CHECK of the joined schema"]
 fn a_small_release_holds_recipes_that_give_the_draws() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();
@@ -245,7 +244,6 @@ fn shards_become_one_set_and_conflicts_are_named() {
 }
 
 #[test]
-#[ignore = "open: opens a release before its tables are there"]
 fn killed_fifty_times_nothing_is_lost_and_nothing_is_half_written() {
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();

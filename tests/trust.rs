@@ -62,7 +62,7 @@ fn answers(folder: &Path, set: &str) -> BTreeMap<String, (String, String)> {
     let sql = format!(
         "SELECT object_id, coalesce(method, '-'), coalesce(reason, '-'), \
          coalesce(abs(log_mstar_mean), 0) < 100 AND coalesce(abs(t_age_mw_gyr_std), 0) < 100 AND \
-         coalesce(chi2_best, 0) < 1e9 AND (method IS NULL) = (log_mstar_q50 IS NULL) \
+         coalesce(chi2_best, 0) < 1e99 AND (method IS NULL) = (log_mstar_q50 IS NULL) \
          FROM posterior JOIN galaxy USING (galaxy_id) JOIN posterior_set USING (posterior_set_id) \
          LEFT JOIN posterior_summary USING (posterior_id) WHERE posterior_set.name = '{set}'"
     );

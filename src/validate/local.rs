@@ -15,16 +15,18 @@ impl Bin {
         self.members.iter().filter_map(|&member| column.get(member).copied()).collect()
     }
 
-    /// Its range as a label, `zred 0.012..0.050`.
+    /// Its range as a label, `zred 0.012..0.050`, in as many digits as tell it from every other bin.
     pub fn label(&self, name: &str) -> String {
-        format!("{name} {}..{}", short(self.low), short(self.high))
+        let width = self.high - self.low;
+        if width <= 0.0 {
+            return format!("{name} {}..{}", self.low, self.high);
+        }
+        let apart = 2.0 - width.log10().floor();
+        let digits =
+            |value: f64| (2.0 - value.abs().max(1e-9).log10().floor()).min(4.0).max(apart).clamp(0.0, 17.0);
+        let [low, high] = [self.low, self.high].map(|value| format!("{value:.*}", digits(value) as usize));
+        format!("{name} {low}..{high}")
     }
-}
-
-/// A number in about three digits.
-fn short(value: f64) -> String {
-    let digits = (2.0 - value.abs().max(1e-9).log10().floor()).clamp(0.0, 4.0) as usize;
-    format!("{value:.digits$}")
 }
 
 /// At most `n_bins` bins of equally many values; those that are not finite are in none.
@@ -74,5 +76,10 @@ mod tests {
         assert!(bins(&[f64::NAN], 3).is_empty() && bins(&[], 3).is_empty());
         assert_eq!(bins(&[0.0123, 0.2], 1)[0].label("zred"), "zred 0.0123..0.200");
         assert_eq!(bins(&[17.31, 123.4], 1)[0].label("snr"), "snr 17.3..123");
+        let close = [0.05, 0.050_000_1, 0.050_000_2, 0.050_000_3, 0.06];
+        for n_bins in 1..=5 {
+            let labels: Vec<String> = bins(&close, n_bins).iter().map(|bin| bin.label("zred")).collect();
+            assert!((1..labels.len()).all(|i| !labels[i..].contains(&labels[i - 1])), "{labels:?}");
+        }
     }
 }
