@@ -87,13 +87,16 @@ fn connect_for_reading(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// True for what a killed [`super::Store::create`] leaves: a journal, and nothing once it is rolled back.
+/// True for what a killed [`super::Store::create`] leaves: a database in which nothing is, once its journal is
+/// rolled back.
 pub(super) fn is_half_made(path: &Path) -> bool {
     let is_empty = || -> Result<bool, StoreError> {
         let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        Ok(conn.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?)
+        let number = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let entries: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok(entries == 0 && number("application_id")? == 0 && number("user_version")? == 0)
     };
-    with_suffix(path, "-journal").exists() && is_empty().unwrap_or(false)
+    is_empty().unwrap_or(false)
 }
 
 fn immutable_uri(path: &Path) -> String {

@@ -199,10 +199,10 @@ impl Store {
         Self::open_with(path, mode, schema::CURRENT)
     }
 
-    /// Opens the catalog, or makes one where there is none.
+    /// Opens the catalog, or makes one where there is none or one that was killed while it was made.
     pub fn open_or_create(path: &Path) -> Result<Store, StoreError> {
         match std::fs::metadata(path) {
-            Ok(file) if file.len() > 0 => Self::open(path, Mode::Write),
+            Ok(file) if file.len() > 0 && !files::is_half_made(path) => Self::open(path, Mode::Write),
             _ => Self::create(path),
         }
     }
