@@ -110,7 +110,7 @@ pub enum Command {
     Train(commands::train::TrainArgs),
     /// Calibration of a checkpoint on fresh mocks
     Validate(commands::validate::ValidateArgs),
-    /// Grids of stellar populations: import, describe
+    /// Grids of stellar populations: import, add, list, info
     #[command(subcommand)]
     Ssp(commands::ssp::SspCommand),
     /// Walk from a thing back to the files and seeds it was made from
