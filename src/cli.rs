@@ -32,10 +32,13 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The catalog of commands that are told no other.
+pub const DEFAULT_CATALOG: &str = "sedflow.db";
+
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// The catalog file
-    #[arg(short = 'C', long, global = true, env = "SEDFLOW_CATALOG", default_value = "sedflow.db")]
+    #[arg(short = 'C', long, global = true, env = "SEDFLOW_CATALOG", default_value = DEFAULT_CATALOG)]
     pub catalog: PathBuf,
     /// Threads to use [default: all cores]
     #[arg(long, global = true, value_name = "N")]

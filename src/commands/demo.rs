@@ -1,21 +1,25 @@
 //! `sedflow demo`: the whole way on real galaxies, from nothing but the program.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
 use super::infer::{InferArgs, Keep, MethodArg, RoadArgs, infer_recorded, say};
 use super::listen::Terminal;
 use super::{Context, Outcome, ingest};
+use crate::cli::DEFAULT_CATALOG;
 use crate::infer::SHIPPED_NAME;
 use crate::store::{RunState, SUMMARY_PARAMETERS, Selection, Store, Summary};
 
+/// The survey of the shipped sample, as its layout names it.
+const SAMPLE_SURVEY: &str = "sdss";
+
 #[derive(Debug, clap::Args)]
 pub struct DemoArgs {
-    /// Catalog to make
-    #[arg(long, default_value = "sedflow-demo.db")]
-    out: PathBuf,
+    /// Catalog to make [default: that of -C, or else sedflow-demo.db]
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Draws per galaxy
     #[arg(long, default_value_t = 10_000)]
     draws: u64,
@@ -29,15 +33,26 @@ pub struct DemoArgs {
 
 pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
     let terminal = Terminal::new(context.quiet);
-    let context = Context { catalog: args.out.clone(), quiet: context.quiet };
-    let mut store = Store::open_or_create(&args.out)?;
+    let out = args.out.clone().unwrap_or_else(|| match context.catalog.as_path() {
+        catalog if catalog == Path::new(DEFAULT_CATALOG) => "sedflow-demo.db".into(),
+        catalog => catalog.to_owned(),
+    });
+    let context = Context { catalog: out.clone(), quiet: context.quiet };
+    let mut store = Store::open_or_create(&out)?;
+    if let Some(other) = store.surveys()?.iter().find(|survey| survey.name != SAMPLE_SURVEY) {
+        bail!(
+            "{} holds survey {}: the demo makes a catalog of its own, in a file that --out names",
+            out.display(),
+            other.name
+        );
+    }
     if store.surveys()?.is_empty() {
         drop(store);
         let ingested = ingest::run(ingest::IngestArgs::of_sample(), &context);
         if ingested? == Outcome::Interrupted {
             return Ok(Outcome::Interrupted);
         }
-        store = Store::open_or_create(&args.out)?;
+        store = Store::open_or_create(&out)?;
     }
     let infer = InferArgs {
         condition: None,
@@ -64,7 +79,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
     let Some(first) = examples(&store, 1)?.into_iter().next() else {
         bail!("no galaxy of the sample got a posterior");
     };
-    let db = args.out.display();
+    let db = context.catalog.display();
     eprintln!(
         "\nnext:\n  sedflow -C {db} show {id}\n  sedflow -C {db} plot corner {id}\n  sedflow -C {db} plot sed {id}\n  \
          sedflow -C {db} query \"SELECT object_id, log_mstar_surviving_q50 FROM galaxies ORDER BY 2 DESC LIMIT 10\"\n  \

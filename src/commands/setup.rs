@@ -183,12 +183,12 @@ pub enum AnyLoaded {
 
 /// The bytes of a checkpoint and what to call it: by its name or hash in the catalog, `sdss-ugriz` for the
 /// shipped one, or a file.
-fn checkpoint_bytes(store: &Store, name: &str) -> anyhow::Result<(Vec<u8>, String)> {
-    let known = store.checkpoints()?;
+pub fn checkpoint_bytes(store: Option<&Store>, name: &str) -> anyhow::Result<(Vec<u8>, String)> {
+    let known = store.map_or(Ok(vec![]), Store::checkpoints)?;
     let in_catalog = known
         .iter()
         .any(|c| c.name.as_deref() == Some(name) || name.len() >= 4 && c.hash.to_string().starts_with(name));
-    if in_catalog {
+    if let Some(store) = store.filter(|_| in_catalog) {
         let checkpoint = store.find_checkpoint(name)?;
         let bytes = store.checkpoint_data(checkpoint.id)?;
         Ok((bytes, checkpoint.name.unwrap_or_else(|| checkpoint.hash.short())))
@@ -215,7 +215,7 @@ fn checkpoint_bytes(store: &Store, name: &str) -> anyhow::Result<(Vec<u8>, Strin
 /// A checkpoint of either kind by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a
 /// file, which is then added to the catalog.
 pub fn load_any(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<AnyLoaded> {
-    let (bytes, label) = checkpoint_bytes(store, name)?;
+    let (bytes, label) = checkpoint_bytes(Some(store), name)?;
     if Nle::is_one(&bytes) {
         return Ok(AnyLoaded::Likelihood(Box::new(likelihood_of(store, run, (&bytes, label), name)?)));
     }
@@ -262,7 +262,7 @@ fn likelihood_of(
 /// A posterior's checkpoint by its name or hash in the catalog, `sdss-ugriz` for the shipped one, or a
 /// file, which is then added to the catalog.
 pub fn load_checkpoint(store: &mut Store, run: RunId, name: &str) -> anyhow::Result<Loaded> {
-    let (bytes, label) = checkpoint_bytes(store, name)?;
+    let (bytes, label) = checkpoint_bytes(Some(store), name)?;
     posterior_of(store, run, (&bytes, label), name)
 }
 

@@ -1,6 +1,5 @@
 //! `sedflow bench efficiency`: what draws of a checkpoint are worth against the exact posterior, on mocks.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
@@ -18,9 +17,9 @@ use crate::simulate::{Recipe, Simulator, table_options};
 
 #[derive(Debug, Args)]
 pub struct EfficiencyArgs {
-    /// Checkpoint file [default: the shipped one]
-    #[arg(long)]
-    checkpoint: Option<PathBuf>,
+    /// `sdss-ugriz` (shipped), a checkpoint of the catalog, or a file
+    #[arg(long, default_value = SHIPPED_NAME)]
+    checkpoint: String,
     /// Mocks to simulate
     #[arg(long, default_value_t = 500)]
     mocks: usize,
@@ -39,16 +38,9 @@ pub fn run(args: EfficiencyArgs, context: &Context) -> anyhow::Result<Outcome> {
     if args.mocks == 0 || args.draws < 100 {
         bail!("--mocks is at least 1 and --draws at least 100");
     }
-    let (npe, label) = match &args.checkpoint {
-        Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let label = path.display().to_string();
-            (Npe::from_bytes(&bytes).with_context(|| label.clone())?, label)
-        }
-        None => (Npe::shipped()?, SHIPPED_NAME.to_owned()),
-    };
-    // The shipped one needs nothing that is not shipped too.
-    let store = if args.checkpoint.is_some() { context.open_if_there()? } else { None };
+    let store = context.open_if_there()?;
+    let (bytes, label) = setup::checkpoint_bytes(store.as_ref(), &args.checkpoint)?;
+    let npe = Npe::from_bytes(&bytes).with_context(|| label.clone())?;
     let (model, filters) = setup::model_of(store.as_ref(), &npe, &label)?;
     let prior = npe.prior();
     let table = PhotTable::new(&model, &filters, prior.zred_support(), &table_options(prior))?;
