@@ -71,7 +71,7 @@ pub enum Command {
     /// Remove products that nothing refers to; says what it would remove unless told --yes
     Gc(commands::gc::GcArgs),
     /// Draw the posterior of every selected galaxy
-    Infer(commands::infer::InferArgs),
+    Infer(commands::infer::InferCommand),
     /// Read galaxies of a survey from tables into the catalog
     Ingest(commands::ingest::IngestArgs),
     /// Make an empty catalog
@@ -105,6 +105,9 @@ pub enum Command {
     Sed(commands::sed::SedCommand),
     /// List the posterior sets; say which is the current one
     Sets(commands::sets::SetsArgs),
+    /// Answer a selection on many machines: plan the shards, see how they stand
+    #[command(subcommand)]
+    Shard(commands::shard::ShardCommand),
     /// Show a run, survey, galaxy or product
     Show(commands::show::ShowArgs),
     /// Simulate galaxies for training
@@ -176,6 +179,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Release(command) => commands::release::run(command, context),
         Command::Sed(command) => commands::sed::run(command, context),
         Command::Sets(args) => commands::sets::run(args, context),
+        Command::Shard(command) => commands::shard::run(command, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),

@@ -39,6 +39,7 @@ pub mod flow;
 pub mod codec;
 pub mod diff;
 pub mod infer;
+pub mod shards;
 pub mod validate;
 
 // storage

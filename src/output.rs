@@ -254,6 +254,19 @@ fn show(cell: &Cell<'_>) -> Shown {
     Shown { text, is_number, is_null }
 }
 
+/// A whole number in groups of three digits: `12,345,678`.
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Nine significant digits at most.
 pub fn short_real(value: f64) -> String {
     // rounding by printing and reading back, so that 0.1 + 0.2 reads 0.3
@@ -350,6 +363,12 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digits_come_in_threes() {
+        let texts = [0, 999, 1000, 12_345_678].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "12,345,678"]);
+    }
 
     fn written(format: Format, columns: &[&str], rows: &[Vec<Cell<'_>>]) -> String {
         let mut out = Vec::new();

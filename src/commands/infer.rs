@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::find::selected_by_draws;
 use super::listen::Terminal;
 use super::setup::Loaded;
+use super::shard::{PartArgs, answer_shard};
 use super::{Context, Outcome, setup};
 use crate::codec;
 use crate::galaxy::{BandPhot, phot_flag};
-use crate::hash::ContentHash;
 use crate::infer::ladder::{Answer, Errors, Ladder, Question, Road, Roads, Rules};
 use crate::infer::{Marginal, Measured, Recipe, SHIPPED_NAME, column_names, join_reasons};
 use crate::progress::{Event, Progress};
+use crate::shards::{ShardOf, stream_of};
 use crate::store::{
     Artifact, BandSetId, GalaxyId, Method, ObservedGalaxy, PosteriorRow, PosteriorSet, PosteriorSetSpec,
     ProductKind, RunId, RunSpec, RunState, Selection, Store, Summary, SurveyId,
@@ -26,6 +28,14 @@ use crate::store::{
 const BATCH: usize = 64;
 
 #[derive(Debug, Clone, clap::Args)]
+pub struct InferCommand {
+    #[command(flatten)]
+    pub args: InferArgs,
+    #[command(flatten)]
+    pub part: PartArgs,
+}
+
+#[derive(Debug, Clone, PartialEq, clap::Args, Serialize, Deserialize)]
 pub struct InferArgs {
     /// Condition on the galaxies, such as "survey = 'nsa' and redshift < 0.1"; may ask of the current posteriors as `find`
     /// does [default: all]
@@ -52,8 +62,41 @@ pub struct InferArgs {
     pub roads: RoadArgs,
 }
 
+impl InferArgs {
+    /// What is to be done for these galaxies. Errors where an option is out of range.
+    pub fn job<'a>(&'a self, which: Which<'a>) -> anyhow::Result<Job<'a>> {
+        if self.draws == 0 || self.draws > 1_000_000 {
+            bail!("--draws is {}, expected 1 to 1000000", self.draws);
+        }
+        Ok(Job {
+            which,
+            draws: self.draws,
+            checkpoint: &self.checkpoint,
+            name: self.name.as_deref(),
+            seed: self.seed,
+            kept: Kept::new(self.store, self.no_samples),
+            roads: self.roads.roads(),
+            rules: self.roads.rules()?,
+        })
+    }
+
+    /// The configuration that a run is recorded with.
+    pub fn config(&self, job: &Job) -> serde_json::Value {
+        let mut config = json!({
+            "where": self.condition, "draws": self.draws, "checkpoint": self.checkpoint, "name": self.name,
+            "seed": self.seed, "samples": job.kept.draws, "recipe": job.kept.recipe,
+        });
+        if job.roads != Roads::Npe {
+            config["method"] = json!(job.roads);
+            config["rules"] = json!(job.rules);
+        }
+        config
+    }
+}
+
 /// How posteriors are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Keep {
     /// Packed draws, about 120 kB per 10,000
     Draws,
@@ -77,7 +120,7 @@ impl Kept {
 }
 
 /// How answers are found.
-#[derive(Debug, Clone, Copy, Default, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 pub struct RoadArgs {
     /// npe: the network's draws, or a reason; is: importance-weighted draws; auto: weighted draws, and a Markov
     /// chain where they will not do; mcmc: a chain for every galaxy
@@ -92,7 +135,8 @@ pub struct RoadArgs {
     pub model_error: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MethodArg {
     Npe,
     Is,
@@ -101,7 +145,8 @@ pub enum MethodArg {
     Mcmc,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ErrorsArg {
     /// As given
     Given,
@@ -137,6 +182,8 @@ impl RoadArgs {
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'a> {
     Where(Option<&'a str>),
+    /// All of a file that holds just a shard of those.
+    Shard(Option<&'a str>, ShardOf),
     /// Those that another set has an answer or a reason for.
     OfSet(&'a PosteriorSet),
 }
@@ -161,7 +208,11 @@ pub struct Tally {
     pub seconds: f64,
 }
 
-pub fn run(args: InferArgs, context: &Context) -> anyhow::Result<Outcome> {
+pub fn run(command: InferCommand, context: &Context) -> anyhow::Result<Outcome> {
+    if command.part.shard.is_some() {
+        return answer_shard(&command, context);
+    }
+    let args = command.args;
     let terminal = Terminal::new(context.quiet);
     let mut store = setup::open(&context.catalog)?;
     let (tally, set, state) = infer_recorded(&mut store, &args, &terminal)?;
@@ -199,30 +250,9 @@ pub fn infer_recorded(
     args: &InferArgs,
     progress: &dyn Progress,
 ) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
-    if args.draws == 0 || args.draws > 1_000_000 {
-        bail!("--draws is {}, expected 1 to 1000000", args.draws);
-    }
-    let rules = args.roads.rules()?;
-    let kept = Kept::new(args.store, args.no_samples);
-    let mut config = json!({
-        "where": args.condition, "draws": args.draws, "checkpoint": args.checkpoint, "name": args.name,
-        "seed": args.seed, "samples": kept.draws, "recipe": kept.recipe,
-    });
-    if args.roads.roads() != Roads::Npe {
-        config["method"] = json!(args.roads.roads());
-        config["rules"] = json!(rules);
-    }
+    let job = args.job(Which::Where(args.condition.as_deref()))?;
+    let config = args.config(&job);
     let spec = RunSpec { command: "infer", config: &config, seed: Some(args.seed), resumes: None };
-    let job = Job {
-        which: Which::Where(args.condition.as_deref()),
-        draws: args.draws,
-        checkpoint: &args.checkpoint,
-        name: args.name.as_deref(),
-        seed: args.seed,
-        kept,
-        roads: args.roads.roads(),
-        rules,
-    };
     store.recorded(&spec, |store, run| {
         let (tally, set, state) = answer_all(store, run, &job, progress)?;
         Ok(((tally, set, state), state))
@@ -230,7 +260,7 @@ pub fn infer_recorded(
 }
 
 /// Galaxies of a selection, whose condition may ask of the current set's posteriors.
-fn selected(store: &Store, selection: &Selection<'_>) -> anyhow::Result<Vec<GalaxyId>> {
+pub fn selected(store: &Store, selection: &Selection<'_>) -> anyhow::Result<Vec<GalaxyId>> {
     match selected_by_draws(store, selection.condition, selection, None)? {
         Some(ids) => Ok(ids),
         None => Ok(store.select_galaxies(selection)?),
@@ -245,12 +275,26 @@ pub fn answer_all(
     progress: &dyn Progress,
 ) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
     let loaded = setup::load_checkpoint(store, run, job.checkpoint)?;
+    answer_with(store, run, job, &loaded, progress)
+}
+
+/// [`answer_all`] by a checkpoint that is loaded already.
+pub fn answer_with(
+    store: &mut Store,
+    run: RunId,
+    job: &Job,
+    loaded: &Loaded,
+    progress: &dyn Progress,
+) -> anyhow::Result<(Tally, PosteriorSet, RunState)> {
     // What cannot be done must not leave a set that takes the name.
-    let bands = BandMap::new(store, &loaded)?;
+    let bands = BandMap::new(store, loaded)?;
     let nothing = match job.which {
         Which::Where(condition) => {
             let one = Selection { condition, limit: Some(1), ..Selection::default() };
             selected(store, &one)?.is_empty()
+        }
+        Which::Shard(..) => {
+            store.select_galaxies(&Selection { limit: Some(1), ..Selection::default() })?.is_empty()
         }
         Which::OfSet(other) => store.galaxies_of_set(other.id, None)?.is_empty(),
     };
@@ -261,6 +305,10 @@ pub fn answer_all(
     let mut config = json!({ "method": job.roads });
     match job.which {
         Which::Where(condition) => config["where"] = json!(condition),
+        Which::Shard(condition, shard) => {
+            config["where"] = json!(condition);
+            config["shard"] = json!({ "index": shard.index, "of": shard.of });
+        }
         Which::OfSet(set) => {
             config["of_set"] = json!(set.hash.to_string());
             store.add_run_input(run, &Artifact::product(ProductKind::PosteriorSet, &set.name, set.hash))?;
@@ -290,6 +338,9 @@ pub fn answer_all(
         Which::Where(condition) => {
             selected(store, &Selection { condition, not_in: Some(set.id), ..Selection::default() })?
         }
+        Which::Shard(..) => {
+            store.select_galaxies(&Selection { not_in: Some(set.id), ..Selection::default() })?
+        }
         Which::OfSet(other) => store.galaxies_of_set(other.id, Some(set.id))?,
     };
     if set.complete {
@@ -303,7 +354,7 @@ pub fn answer_all(
         return Ok((Tally::default(), set, RunState::Done));
     }
     let ladder = Ladder::new(&loaded.npe, &loaded.model, &loaded.filters, &loaded.derived, job.rules)?;
-    let plan = Plan { bands, ladder, loaded: &loaded, job, surveys: survey_names(store)? };
+    let plan = Plan { bands, ladder, loaded, job, surveys: survey_names(store)? };
     progress.report(Event::Started {
         what: "inferring".into(),
         total: Some(ids.len() as u64),
@@ -542,14 +593,6 @@ fn recipe_of(question: &Question, loaded: &Loaded) -> Option<Recipe> {
 fn summary(m: &Marginal) -> Summary {
     let [q025, q16, q50, q84, q975] = m.quantiles;
     Summary { mean: m.mean, std: m.sd, q025, q16, q50, q84, q975, map: m.best, edge_frac: m.edge_frac }
-}
-
-/// The random stream of a galaxy: the same in every catalog that holds it.
-pub fn stream_of(survey: &str, object_id: &str) -> u64 {
-    let hash = ContentHash::of_parts([survey.as_bytes(), object_id.as_bytes()]);
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(first)
 }
 
 /// A galaxy's photometry in the bands of a checkpoint, for figures.

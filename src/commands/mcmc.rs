@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::bail;
 use serde_json::json;
 
-use super::infer::{ErrorsArg, Keep, Kept, MethodArg, RoadArgs, measured_for, row_of, stream_of};
+use super::infer::{ErrorsArg, Keep, Kept, MethodArg, RoadArgs, measured_for, row_of};
 use super::{Context, Outcome, plot, setup};
 use crate::codec;
 use crate::infer::ladder::{Answer, Ladder, Question, Roads, Rules};
@@ -14,6 +14,7 @@ use crate::infer::mcmc::{ChainConfig, Moves};
 use crate::infer::{SHIPPED_NAME, column_names, join_reasons};
 use crate::prior::{PARAMS, Prior};
 use crate::sed::DERIVED_NAMES;
+use crate::shards::stream_of;
 use crate::store::{PosteriorSetSpec, RunSpec, RunState, Store, StoreError, Summary};
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
+use super::shard::plan::Plan;
+use super::shard::status::{State, stands, summary};
 use super::{Context, Outcome, setup};
+use crate::shards::ranges;
 use crate::store::{
     Artifact, Merged, Mode, PosteriorSet, PosteriorSetSpec, ProductKind, RunId, RunSpec, RunState, Store,
 };
@@ -13,8 +16,11 @@ use crate::store::{
 #[derive(Debug, clap::Args)]
 pub struct MergeArgs {
     /// Catalogs, or releases, that hold a part of the set each
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "plan", value_name = "FILE")]
     shards: Vec<PathBuf>,
+    /// Folder of a plan by `shard plan`: merge its shards, each held against the plan first
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["shards", "set"])]
+    plan: Option<PathBuf>,
     /// The set to merge, as the shards call it [default: the current one of each]
     #[arg(long)]
     set: Option<String>,
@@ -27,26 +33,29 @@ pub struct MergeArgs {
 }
 
 /// A shard, open, and the set of it that is wanted.
-struct Shard {
-    path: PathBuf,
-    store: Store,
-    set: PosteriorSet,
+pub struct Shard {
+    pub path: PathBuf,
+    pub store: Store,
+    pub set: PosteriorSet,
 }
 
 pub fn run(args: MergeArgs, context: &Context) -> anyhow::Result<Outcome> {
+    let (paths, set) = match &args.plan {
+        Some(folder) => planned(folder, args.more, context)?,
+        None => (args.shards, args.set),
+    };
     let mut store = Store::open_or_create(&context.catalog)?;
     context.remark_all(store.notes());
-    let shards = args
-        .shards
+    let shards = paths
         .iter()
-        .map(|path| open(path, args.set.as_deref(), &store))
+        .map(|path| open(path, set.as_deref(), &store))
         .collect::<anyhow::Result<Vec<Shard>>>()?;
     let config = json!({
-        "shards": args.shards, "set": args.set, "name": args.name, "more": args.more,
+        "shards": paths, "set": set, "name": args.name, "more": args.more,
     });
     let spec = RunSpec { command: "merge", config: &config, seed: None, resumes: None };
     let (set, total) = store.recorded(&spec, |store, run| -> anyhow::Result<_> {
-        Ok((merge(store, run, &shards, &args, context)?, RunState::Done))
+        Ok((merge(store, run, &shards, args.name.as_deref(), args.more, context)?, RunState::Done))
     })?;
     let (answers, reasons) = store.posterior_counts(set.id)?;
     context.remark(&format!(
@@ -55,6 +64,40 @@ pub fn run(args: MergeArgs, context: &Context) -> anyhow::Result<Outcome> {
     ));
     println!("{}", set.name);
     Ok(Outcome::Done)
+}
+
+/// The files of a plan's shards, and the name of their set. Errors unless all are done, or what there is, is asked for.
+fn planned(folder: &Path, more: bool, context: &Context) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
+    let plan = Plan::read(folder)?;
+    let stands = stands(folder, &plan);
+    let wrong = stands.iter().filter_map(|stand| match &stand.state {
+        State::Wrong(why) => Some(format!("{}: {why}", stand.file.display())),
+        _ => None,
+    });
+    let wrong: Vec<String> = wrong.collect();
+    if !wrong.is_empty() {
+        bail!(
+            "what is no shard of the plan in {} is not merged:\n  {}",
+            folder.display(),
+            wrong.join("\n  ")
+        );
+    }
+    let (done, open): (Vec<_>, Vec<_>) = stands
+        .iter()
+        .filter(|stand| stand.state != State::Empty)
+        .partition(|stand| stand.state == State::Done);
+    if !open.is_empty() && (!more || done.is_empty()) {
+        let numbers: Vec<u32> = open.iter().map(|stand| stand.shard.index).collect();
+        bail!(
+            "{}; not done: {} (run them again; --more merges what there is)",
+            summary(&stands),
+            ranges(&numbers)
+        );
+    }
+    if !open.is_empty() {
+        context.remark(&summary(&stands));
+    }
+    Ok((done.into_iter().map(|stand| stand.file.clone()).collect(), Some(plan.set)))
 }
 
 fn open(path: &Path, set: Option<&str>, into: &Store) -> anyhow::Result<Shard> {
@@ -85,11 +128,13 @@ fn open(path: &Path, set: Option<&str>, into: &Store) -> anyhow::Result<Shard> {
     Ok(Shard { path: path.to_owned(), store, set })
 }
 
-fn merge(
+/// Brings every shard into one set of the catalog, called `name` or as the first shard calls it.
+pub fn merge(
     store: &mut Store,
     run: RunId,
     shards: &[Shard],
-    args: &MergeArgs,
+    name: Option<&str>,
+    more: bool,
     context: &Context,
 ) -> anyhow::Result<(PosteriorSet, Merged)> {
     let Some(first) = shards.first() else { bail!("no shard is given") };
@@ -110,12 +155,13 @@ fn merge(
     let known = first.store.checkpoints()?.into_iter().find(|known| known.id == checkpoint);
     let known = known.with_context(|| format!("{} lacks the set's checkpoint", first.path.display()))?;
     let label = known.name.unwrap_or_else(|| known.hash.short());
-    let loaded = setup::adopt_checkpoint(store, run, first.store.checkpoint_data(checkpoint)?, &label)?;
+    let loaded =
+        setup::carry_checkpoint(store, run, &first.store, first.store.checkpoint_data(checkpoint)?, &label)?;
     let parameters: Vec<&str> = first.set.parameters.iter().map(String::as_str).collect();
     let set = store.begin_posterior_set(
         run,
         &PosteriorSetSpec {
-            name: args.name.as_deref().unwrap_or(&first.set.name),
+            name: name.unwrap_or(&first.set.name),
             checkpoint: Some(loaded.id),
             sed_model: loaded.sed_model,
             prior: loaded.prior,
@@ -144,7 +190,7 @@ fn merge(
         total.n_added += merged.n_added;
         total.n_known += merged.n_known;
     }
-    if !args.more && !set.complete {
+    if !more && !set.complete {
         store.finish_posterior_set(set.id)?;
     }
     store.set_current_posterior_set(&set.name)?;

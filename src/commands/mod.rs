@@ -33,6 +33,7 @@ pub mod resolve;
 pub mod sed;
 pub mod sets;
 pub mod setup;
+pub mod shard;
 pub mod show;
 pub mod simulate;
 pub mod ssp;

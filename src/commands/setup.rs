@@ -276,6 +276,30 @@ pub fn adopt_checkpoint(
     posterior_of(store, run, (&bytes, label.to_owned()), label)
 }
 
+/// [`adopt_checkpoint`] from another catalog, with the curves and the grid that only that one holds.
+pub fn carry_checkpoint(
+    store: &mut Store,
+    run: RunId,
+    from: &Store,
+    bytes: Vec<u8>,
+    label: &str,
+) -> anyhow::Result<Loaded> {
+    let npe = Npe::from_bytes(&bytes).with_context(|| format!("checkpoint {label}"))?;
+    let (model, filters) = model_of(Some(from), &npe, label)?;
+    for filter in &filters {
+        if resolve::filter_of_hash(Some(store), filter.name(), filter.hash())?.is_none() {
+            register_filter(store, run, filter)?;
+        }
+    }
+    let grid = model.grid();
+    if resolve::grid_of_hash(Some(store), grid.hash)?.is_none()
+        && let Some(known) = from.ssp_grids()?.into_iter().find(|known| known.hash == grid.hash)
+    {
+        register_grid(store, run, &Grid { grid: grid.clone(), bytes: from.ssp_grid_bytes(known.id)? })?;
+    }
+    adopt_checkpoint(store, run, bytes, label)
+}
+
 fn posterior_of(
     store: &mut Store,
     run: RunId,

@@ -42,7 +42,7 @@ pub struct SetIdentity {
 }
 
 /// Keys of a set's configuration that do not change its draws.
-const FREE_KEYS: [&str; 4] = ["where", "of_set", "samples", "recipe"];
+const FREE_KEYS: [&str; 5] = ["where", "of_set", "shard", "samples", "recipe"];
 
 impl SetIdentity {
     /// Where two identities differ, in words.
@@ -103,8 +103,8 @@ impl Store {
                  DELETE FROM temp.merging;",
             )?;
             conn.execute("INSERT INTO temp.merging VALUES (?1, ?2, ?3)", params![shard_set, set, run])?;
-            let conflicts = survey_conflicts(conn)?;
-            refuse(&name, conflicts)?;
+            refuse(&name, ingest_conflicts(conn)?)?;
+            refuse(&name, survey_conflicts(conn)?)?;
             let n_galaxies = adopt_ingests(conn, run)?;
             map_galaxies(conn)?;
             refuse(&name, galaxy_conflicts(conn)?)?;
@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Runs `work` with another catalog attached as `shard`, for reading.
-    fn attached<T>(
+    pub(super) fn attached<T>(
         &mut self,
         other: &Path,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -175,6 +175,20 @@ const ITS_SURVEYS: &str = "SELECT DISTINCT g.survey_id FROM shard.posterior p JO
      WHERE p.posterior_set_id = (SELECT shard_set FROM temp.merging)";
 const ITS_INGESTS: &str = "SELECT DISTINCT g.ingest_id FROM shard.posterior p JOIN shard.galaxy g USING (galaxy_id) \
      WHERE p.posterior_set_id = (SELECT shard_set FROM temp.merging)";
+
+/// Ingests of which the shard holds a part and this catalog nothing: it is a shard of another catalog.
+fn ingest_conflicts(conn: &Connection) -> Result<Vec<String>, StoreError> {
+    sentences(
+        conn,
+        &format!(
+            "SELECT printf('its galaxies are a part of the ingest %s (%s), which this catalog does not have (it has %s): \
+             it is a shard of another catalog', lower(substr(hex(i.hash), 1, 12)), i.file_name, \
+             ifnull((SELECT group_concat(lower(substr(hex(hash), 1, 12)), ', ') FROM main.ingest), 'none')) \
+             FROM shard.ingest i WHERE NOT i.complete AND i.ingest_id IN ({ITS_INGESTS}) \
+             AND i.hash NOT IN (SELECT hash FROM main.ingest)"
+        ),
+    )
+}
 
 fn survey_conflicts(conn: &Connection) -> Result<Vec<String>, StoreError> {
     let mut conflicts = sentences(
@@ -222,19 +236,14 @@ fn adopt_ingests(conn: &Connection, run: RunId) -> Result<u64, StoreError> {
     };
     let mut n_galaxies = 0;
     for ingest in missing {
-        let complete: bool =
-            conn.query_row("SELECT complete FROM shard.ingest WHERE ingest_id = ?1", [ingest], |row| {
-                row.get(0)
-            })?;
         let known: bool = conn.query_row(
             "SELECT count(*) FROM main.ingest WHERE hash = (SELECT hash FROM shard.ingest WHERE ingest_id = ?1)",
             [ingest],
             |row| row.get(0),
         )?;
-        if known || !complete {
-            let place = if known { "here" } else { "in the shard" };
+        if known {
             let text =
-                format!("an ingest that the shard's galaxies are of is not complete {place}: run it again");
+                "an ingest that the shard's galaxies are of is not complete here: run it again".to_owned();
             return Err(StoreError::Conflicts { conflicts: vec![text] });
         }
         conn.execute_batch("BEGIN IMMEDIATE")?;

@@ -34,6 +34,7 @@ mod runs;
 mod schema;
 mod select;
 mod sets;
+mod shard;
 #[cfg(test)]
 mod tests;
 mod things;
@@ -64,6 +65,7 @@ pub use schema::{APPLICATION_ID, DictionaryEntry, dictionary, dictionary_markdow
 
 pub use select::{Cone, ObservedGalaxy, Selection};
 pub use sets::{Ingredient, Member, SetFacts};
+pub use shard::IngestFact;
 pub use things::{Product, Thing};
 pub use training::{
     Checkpoint, CheckpointKind, CheckpointSpec, Epoch, TrainingSet, TrainingSetSpec, TrainingSpec,
@@ -258,6 +260,16 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// True for what a process leaves that was killed while it made a catalog; [`Store::open_or_create`] takes it over.
+    pub fn is_half_made(path: &Path) -> bool {
+        files::is_half_made(path)
+    }
+
+    /// True while some process writes to the catalog at `path`.
+    pub fn is_being_written(path: &Path) -> bool {
+        lock::is_held(path)
     }
 
     pub fn path(&self) -> &Path {

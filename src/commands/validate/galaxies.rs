@@ -4,11 +4,12 @@ use rayon::prelude::*;
 
 use super::exact::Subject;
 use super::mocks::{Examiner, Parts};
-use crate::commands::infer::{measured_for, stream_of};
+use crate::commands::infer::measured_for;
 use crate::hash::ContentHash;
 use crate::infer::Measured;
 use crate::infer::ladder::{Ladder, Question, Roads, Rules};
 use crate::progress::{Event, Progress};
+use crate::shards::stream_of;
 use crate::store::{GalaxyId, ObservedGalaxy, Selection, Store};
 use crate::validate::evidence::Named;
 
