@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{self, Context, Outcome};
+use crate::tui;
 
 /// Exit codes are an interface: scripts may depend on them.
 pub mod exit {
@@ -114,6 +115,8 @@ pub enum Command {
     Simulate(commands::simulate::SimulateArgs),
     /// Train a flow on simulations
     Train(commands::train::TrainArgs),
+    /// Browse galaxies and posteriors in the terminal
+    Tui(tui::TuiArgs),
     /// Calibration of a checkpoint on fresh mocks
     Validate(commands::validate::ValidateArgs),
     /// Grids of stellar populations: import, add, list, info
@@ -183,6 +186,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
         Command::Train(args) => commands::train::run(args, context),
+        Command::Tui(args) => tui::run(args, context),
         Command::Validate(args) => commands::validate::run(args, context),
         Command::Ssp(command) => commands::ssp::run(command, context),
         Command::Why(args) => commands::why::run(args, context),

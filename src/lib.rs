@@ -64,4 +64,6 @@ pub mod ingest;
 // edges
 pub mod commands;
 
+pub mod tui;
+
 pub mod cli;

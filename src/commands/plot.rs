@@ -353,7 +353,7 @@ fn sed_figure(subject: &Subject) -> anyhow::Result<Canvas> {
 }
 
 /// Flux density in nanomaggies from erg/s/cm2/Angstrom.
-fn to_nmgy(wave_aa: &[f64], flam: &[f64]) -> Vec<f64> {
+pub fn to_nmgy(wave_aa: &[f64], flam: &[f64]) -> Vec<f64> {
     let scale = NMGY_PER_MAGGIE / (C_AA_PER_S * AB_ZERO_CGS);
     wave_aa.iter().zip(flam).map(|(w, f)| f * w * w * scale).collect()
 }
@@ -376,7 +376,7 @@ fn sfh_figure(subject: &Subject) -> anyhow::Result<Canvas> {
 }
 
 /// Star-formation rate (Msun/yr, the burst spread over its bin) and metallicity between lookback times.
-fn histories(model: &SedModel, galaxy: &Galaxy, tuniv_gyr: f64, edges: &[f64]) -> (Vec<f64>, Vec<f64>) {
+pub fn histories(model: &SedModel, galaxy: &Galaxy, tuniv_gyr: f64, edges: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let bases = model.bases();
     let formed = |t: f64| bases.formed(t).iter().zip(galaxy.beta).map(|(f, b)| f * b).sum::<f64>();
     let total = formed(tuniv_gyr);

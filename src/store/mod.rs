@@ -11,6 +11,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 mod answers;
+mod browse;
 mod catalog;
 mod check;
 mod draws;
@@ -43,6 +44,7 @@ mod validations;
 
 pub use crate::codec::{Array, BlobError, Values, decode_arrays, encode_arrays};
 pub use answers::{Candidate, CandidatePosterior, ColumnValue, Outline, Readers};
+pub use browse::{BrowseRow, GalaxyStory, Interrupter, Order, Place, Towards};
 pub use catalog::{
     Band, BandSpec, BatchOutcome, CutSpec, ExtraColumn, FilterCurve, IngestSpec, IngestState, KnownFilter,
     RejectedRow, Survey, SurveySpec, ingest_hash,

@@ -6,6 +6,7 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use super::Store;
+use super::browse::FROM_GALAXY;
 use super::error::StoreError;
 use super::ids::{BandSetId, GalaxyId, PosteriorSetId, SurveyId};
 use super::posteriors::SUMMARY_PARAMETERS;
@@ -161,6 +162,14 @@ impl Store {
         Ok(POSTERIOR_COLUMNS.into_iter().filter(|(name, _)| free(name)).collect())
     }
 
+    /// The set whose summaries are a selection's columns.
+    pub(super) fn set_of(&self, selection: &Selection<'_>) -> Result<Option<PosteriorSetId>, StoreError> {
+        match selection.set {
+            Some(set) => Ok(Some(set)),
+            None => Ok(self.current_posterior_set()?.map(|set| set.id)),
+        }
+    }
+
     /// `SELECT outputs FROM galaxies WHERE selection ORDER BY galaxy_id`, over a table expression `galaxies`
     /// that has the columns of [`Store::galaxy_columns`].
     pub(super) fn selection_sql(
@@ -168,28 +177,46 @@ impl Store {
         selection: &Selection<'_>,
         outputs: &str,
     ) -> Result<BoundSql, StoreError> {
-        let set = match selection.set {
-            Some(set) => Some(set),
-            None => self.current_posterior_set()?.map(|set| set.id),
-        };
-        let mut values = Vec::new();
+        let mut bound = self.galaxies_sql(self.set_of(selection)?, FROM_GALAXY, &[], "1")?;
+        let _ = write!(bound.sql, " SELECT {outputs} FROM galaxies WHERE 1");
+        self.add_conditions(selection, &mut bound)?;
+        bound.sql.push_str(" ORDER BY galaxy_id");
+        if let Some(limit) = selection.limit {
+            bound.sql.push_str(" LIMIT ?");
+            bound.values.push(SqlValue::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        }
+        Ok(bound)
+    }
+
+    /// `WITH galaxies AS (...)`: the columns of [`Store::galaxy_columns`], those of the posterior and `more`, over
+    /// `tables` where `only` holds; the set is the value `?1`.
+    pub(super) fn galaxies_sql(
+        &self,
+        set: Option<PosteriorSetId>,
+        tables: &str,
+        more: &[(&str, &str)],
+        only: &str,
+    ) -> Result<BoundSql, StoreError> {
         let mut sql = String::from("WITH galaxies AS (SELECT ");
         for (i, (name, expression)) in self.galaxy_columns()?.iter().enumerate() {
             // writing to a String does not fail
             let _ = write!(sql, "{}{expression} AS {}", if i > 0 { ", " } else { "" }, quoted(name));
         }
-        for (name, expression) in self.posterior_columns()? {
+        for (name, expression) in self.posterior_columns()?.iter().chain(more) {
             let _ = write!(sql, ", {expression} AS {}", quoted(name));
         }
-        // The plus keeps the planner from going by survey, of which there are few, instead of by condition.
-        sql.push_str(
-            " FROM galaxy g JOIN survey s ON s.survey_id = +g.survey_id \
-             LEFT JOIN posterior_summary q ON q.galaxy_id = g.galaxy_id AND q.posterior_set_id = ? \
-             LEFT JOIN posterior p ON p.galaxy_id = g.galaxy_id AND p.posterior_set_id = ?",
-        );
+        let _ = write!(sql, " FROM {tables} WHERE {only})");
         let set = set.map_or(SqlValue::Null, |set| SqlValue::Integer(set.0));
-        values.extend([set.clone(), set]);
-        let _ = write!(sql, ") SELECT {outputs} FROM galaxies WHERE 1");
+        Ok(BoundSql { sql, values: vec![set] })
+    }
+
+    /// ` AND ...` for everything a selection asks.
+    pub(super) fn add_conditions(
+        &self,
+        selection: &Selection<'_>,
+        bound: &mut BoundSql,
+    ) -> Result<(), StoreError> {
+        let BoundSql { sql, values } = bound;
         if let Some(cone) = selection.cone {
             // A join with the ranges goes by the index once for each; as many ORs would be scanned for.
             let ranges = sky::cone_ranges(cone.ra_deg, cone.dec_deg, cone.radius_deg);
@@ -227,12 +254,7 @@ impl Store {
             // the line break ends a comment in the condition
             let _ = write!(sql, " AND ({condition}\n)");
         }
-        sql.push_str(" ORDER BY galaxy_id");
-        if let Some(limit) = selection.limit {
-            sql.push_str(" LIMIT ?");
-            values.push(SqlValue::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        }
-        Ok(BoundSql { sql, values })
+        Ok(())
     }
 
     /// Refuses what is no single expression, such as `1) UNION SELECT (1`.

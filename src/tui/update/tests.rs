@@ -1,0 +1,197 @@
+use super::*;
+use crate::store::{Order, Towards};
+use crate::tui::fixture::{control, key, listed, page, typed};
+use crate::tui::jobs::list::ListAnswer;
+use crate::tui::state::Total;
+
+fn enter(state: &mut State) -> Vec<Effect> {
+    update(state, key(KeyCode::Enter))
+}
+
+#[test]
+fn keys_move_the_cursor_and_scroll_to_keep_it_in_sight() {
+    let mut state = listed((80, 24), 400);
+    let height = state.list_height();
+    typed(&mut state, "jjj");
+    assert_eq!((state.galaxies.cursor, state.galaxies.top), (3, 0));
+    typed(&mut state, "k");
+    typed(&mut state, "20j");
+    assert_eq!(state.galaxies.cursor, 22);
+    assert_eq!(state.galaxies.top, 22 + 1 - height);
+    update(&mut state, control('u'));
+    assert_eq!(state.galaxies.cursor, 22 - height / 2);
+    typed(&mut state, "g");
+    assert_eq!((state.galaxies.cursor, state.galaxies.top), (0, 0));
+    typed(&mut state, "kk");
+    assert_eq!(state.galaxies.cursor, 0);
+}
+
+#[test]
+fn more_rows_are_asked_for_before_the_end_of_the_window_is_reached_and_only_once() {
+    let mut state = listed((80, 24), 100_000);
+    let effects = typed(&mut state, "300j");
+    let more = |effect: &&Effect| matches!(effect, Effect::List(ListAsk::More { .. }));
+    assert_eq!(effects.iter().filter(more).count(), 1);
+    assert!(typed(&mut state, "j").is_empty());
+    let generation = state.galaxies.generation;
+    let answer = ListAnswer::More { generation, towards: Towards::End, page: page(400, 800, 100_000) };
+    update(&mut state, Msg::List(answer));
+    assert_eq!((state.galaxies.rows.len(), state.galaxies.cursor), (800, 301));
+    // what belongs to a list that is no longer shown is dropped
+    let old = ListAnswer::More { generation: generation - 1, towards: Towards::End, page: page(0, 9, 9) };
+    update(&mut state, Msg::List(old));
+    assert_eq!(state.galaxies.rows.len(), 800);
+}
+
+#[test]
+fn the_window_stays_bounded_and_keeps_its_place() {
+    let mut state = listed((80, 24), 1 << 20);
+    let mut at = 400;
+    for _ in 0..40 {
+        typed(&mut state, "400j");
+        let generation = state.galaxies.generation;
+        let answer =
+            ListAnswer::More { generation, towards: Towards::End, page: page(at, at + 400, 1 << 20) };
+        at += 400;
+        update(&mut state, Msg::List(answer));
+    }
+    let list = &state.galaxies;
+    assert!(list.rows.len() < 3500, "{}", list.rows.len());
+    let here = list.first.unwrap() + list.cursor as u64;
+    assert_eq!(list.rows[list.cursor].galaxy.0 as u64, here + 1);
+    assert!(!list.starts);
+}
+
+#[test]
+fn the_end_and_a_row_by_number_are_jumped_to() {
+    let mut state = listed((80, 24), 1 << 20);
+    let effects = typed(&mut state, "5000G");
+    assert!(matches!(effects[..], [Effect::List(ListAsk::Jump { rank: Some(4999), .. })]), "{effects:?}");
+    let generation = state.galaxies.generation;
+    update(
+        &mut state,
+        Msg::List(ListAnswer::Jumped { generation, to_end: false, page: page(4999, 5399, 1 << 20) }),
+    );
+    assert_eq!(state.galaxies.current().unwrap().galaxy.0, 5000);
+    assert!(matches!(typed(&mut state, "G")[..], [.., Effect::List(ListAsk::Jump { rank: None, .. })]));
+    // a row in the window needs no question
+    let effects = typed(&mut state, "5100G");
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::List(ListAsk::Jump { .. }))));
+    assert_eq!(state.galaxies.current().unwrap().galaxy.0, 5100);
+}
+
+#[test]
+fn a_filter_is_typed_asked_and_dropped_again() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "&");
+    typed(&mut state, "mag_r < 17");
+    let effects = enter(&mut state);
+    let Some(Effect::List(ListAsk::Open { spec, generation, .. })) = effects.first() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((spec.filter.as_str(), *generation), ("mag_r < 17", state.galaxies.generation));
+    assert_eq!(
+        command_line(&state).unwrap(),
+        "sedflow -C catalog.db galaxies --where 'mag_r < 17' --columns \
+         object_id,redshift,mag_r,log_mstar_surviving_q50,method,reason,survey,ra_deg"
+    );
+    let generation = *generation;
+    let wrong = ListAnswer::Problem { generation, text: "there is no column `mag_q`".into() };
+    update(&mut state, Msg::List(wrong));
+    assert_eq!(state.galaxies.problem.as_deref(), Some("there is no column `mag_q`"));
+    // q goes back to the whole list before it leaves
+    assert!(matches!(typed(&mut state, "q")[..], [Effect::List(ListAsk::Open { .. })]));
+    assert_eq!(typed(&mut state, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn a_cone_with_a_mistake_stays_to_be_mended() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "@10,95,1");
+    assert!(enter(&mut state).is_empty());
+    assert!(matches!(&state.overlay, Some(Overlay::Prompt(prompt)) if prompt.line.text() == "10,95,1"));
+    assert_eq!(state.said.as_ref().map(|said| said.0), Some(Role::Bad));
+}
+
+#[test]
+fn any_column_sorts_both_ways() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "ll");
+    let effects = typed(&mut state, "]");
+    let order = Order::Column { name: "mag_r".into(), descending: true };
+    assert!(matches!(&effects[..], [Effect::List(ListAsk::Open { spec, .. })] if spec.order == order));
+    typed(&mut state, "[");
+    assert_eq!(state.galaxies.spec.order, Order::Column { name: "mag_r".into(), descending: false });
+}
+
+#[test]
+fn marks_are_kept_by_galaxy_and_can_be_shown_alone() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "m m");
+    assert_eq!(state.galaxies.marks.len(), 3);
+    typed(&mut state, "km");
+    assert_eq!(state.galaxies.marks.len(), 2);
+    let effects = typed(&mut state, "'");
+    let Some(Effect::List(ListAsk::Open { spec, .. })) = effects.first() else { panic!("{effects:?}") };
+    assert_eq!(spec.only.as_ref().map(Vec::len), Some(2));
+    typed(&mut state, "M");
+    assert!(state.galaxies.marks.is_empty() && state.galaxies.spec.only.is_none());
+}
+
+#[test]
+fn a_row_is_copied_exactly_as_stored() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "jj");
+    let effects = typed(&mut state, "y");
+    let Some(Effect::Copy { text, .. }) = effects.first() else { panic!("{effects:?}") };
+    assert!(text.contains("\n\x1b[2Jevil 星系,0.012,"), "{text:?}");
+}
+
+#[test]
+fn the_palette_finds_actions_and_sorts() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, ":sort mag_r desc");
+    assert!(matches!(enter(&mut state)[..], [Effect::List(ListAsk::Open { .. })]));
+    typed(&mut state, ":theme light");
+    enter(&mut state);
+    assert_eq!(state.theme.kind, Kind::Light);
+    typed(&mut state, ":zzzz");
+    assert!(enter(&mut state).is_empty());
+    assert!(state.said.as_ref().is_some_and(|said| said.1.contains("zzzz")));
+}
+
+#[test]
+fn ctrl_c_leaves_even_from_a_prompt_and_escape_only_closes_it() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "/abc");
+    assert_eq!(update(&mut state, control('c')), [Effect::Quit]);
+    assert!(update(&mut state, key(KeyCode::Esc)).is_empty());
+    assert_eq!(state.overlay, None);
+    assert_eq!(update(&mut state, Msg::Terminate), [Effect::Quit]);
+}
+
+#[test]
+fn a_file_that_grows_is_followed_where_its_end_is_shown() {
+    let mut state = listed((80, 24), 50);
+    assert!(state.galaxies.ends);
+    let effects = update(&mut state, Msg::List(ListAnswer::Changed));
+    assert!(
+        matches!(effects[..], [Effect::List(ListAsk::Facts), Effect::List(ListAsk::More { .. })]),
+        "{effects:?}"
+    );
+    let mut state = listed((80, 24), 1 << 20);
+    assert_eq!(update(&mut state, Msg::List(ListAnswer::Changed)), [Effect::List(ListAsk::Facts)]);
+    assert_eq!(state.galaxies.total, Total::About(1_000_000));
+}
+
+#[test]
+fn a_resize_keeps_the_cursor_in_sight() {
+    let mut state = listed((200, 60), 400);
+    typed(&mut state, "40j");
+    update(&mut state, Msg::Resize(40, 10));
+    let list = &state.galaxies;
+    assert!((list.top..list.top + state.list_height()).contains(&list.cursor));
+    update(&mut state, Msg::Resize(3, 1));
+    update(&mut state, Msg::Resize(120, 40));
+    assert_eq!(state.galaxies.cursor, 40);
+}
