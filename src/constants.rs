@@ -12,6 +12,9 @@ pub const AB_ZERO_CGS: f64 = 3631e-23;
 /// Nanomaggies per maggie.
 pub const NMGY_PER_MAGGIE: f64 = 1e9;
 
+/// Nanojansky per nanomaggie (AB: 1 maggie is 3631 Jy).
+pub const NJY_PER_NMGY: f64 = 3631.0;
+
 /// Parsec, cm (IAU 2015 resolution B2: 648000/pi astronomical units).
 pub const PC_CM: f64 = 3.085_677_581_491_367_3e18;
 

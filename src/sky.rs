@@ -78,13 +78,37 @@ fn gather(value: u64) -> u64 {
 
 /// Centre of a nested cell of the given order, degrees.
 pub fn healpix_centre(order: u32, cell: u64) -> (f64, f64) {
+    healpix_place(order, cell, [0.5, 0.5])
+}
+
+/// Points along the border of a nested cell, degrees: `per_side` on each of its four sides, going round.
+pub fn healpix_border(order: u32, cell: u64, per_side: u32) -> Vec<(f64, f64)> {
+    let side = |i: u32| f64::from(i) / f64::from(per_side.max(1));
+    let along = |corner: [f64; 2], step: [f64; 2]| {
+        (0..per_side.max(1)).map(move |i| {
+            healpix_place(order, cell, [corner[0] + step[0] * side(i), corner[1] + step[1] * side(i)])
+        })
+    };
+    along([0.0, 0.0], [1.0, 0.0])
+        .chain(along([1.0, 0.0], [0.0, 1.0]))
+        .chain(along([1.0, 1.0], [-1.0, 0.0]))
+        .chain(along([0.0, 1.0], [0.0, -1.0]))
+        .collect()
+}
+
+/// A place within a nested cell, degrees, its coordinates along the cell's sides from 0 to 1.
+fn healpix_place(order: u32, cell: u64, within: [f64; 2]) -> (f64, f64) {
     let n_side = (1u64 << order) as f64;
     let face = cell >> (2 * order);
     let (x, y) = (gather(cell) & ((1 << order) - 1), gather(cell >> 1) & ((1 << order) - 1));
     // ring counted from the north pole in units of 1/n_side, and place along it
-    let ring = [2.0, 3.0, 4.0][(face / 4) as usize] - (x + y + 1) as f64 / n_side;
+    let ring = [2.0, 3.0, 4.0][(face / 4) as usize] - ((x + y) as f64 + within[0] + within[1]) / n_side;
     let row = [1.0, 3.0, 5.0, 7.0, 0.0, 2.0, 4.0, 6.0, 1.0, 3.0, 5.0, 7.0][face as usize];
-    let offset = (x as f64 - y as f64) / n_side;
+    let offset = (x as f64 - y as f64 + within[0] - within[1]) / n_side;
+    // At a pole all longitudes are one place.
+    if !(1e-12..=4.0 - 1e-12).contains(&ring) {
+        return (0.0, if ring < 1.0 { 90.0 } else { -90.0 });
+    }
     let (quarter_width, dec) = if ring < 1.0 {
         (ring, FRAC_PI_2 - polar_distance(ring))
     } else if ring > 3.0 {
@@ -142,6 +166,25 @@ fn cell_radius_deg(order: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_border_lies_between_inside_and_outside() {
+        for (order, cell) in [(0, 0), (0, 5), (0, 11), (3, 77), (6, 40_000), (2, 191)] {
+            let (ra0, dec0) = healpix_centre(order, cell);
+            for (ra, dec) in healpix_border(order, cell, 8) {
+                let reach = separation_deg(ra0, dec0, ra, dec);
+                assert!(reach < cell_radius_deg(order), "{order} {cell}: {reach}");
+                // a step from the border towards the centre is inside
+                let [a, b] = [unit_vector(ra, dec), unit_vector(ra0, dec0)];
+                let v: [f64; 3] = std::array::from_fn(|i| a[i] + 0.02 * (b[i] - a[i]));
+                let (x, y) = (
+                    v[1].atan2(v[0]).to_degrees().rem_euclid(360.0),
+                    v[2].atan2(v[0].hypot(v[1])).to_degrees(),
+                );
+                assert_eq!(healpix29(x, y) >> (2 * (MAX_ORDER - order)), cell, "{order} {cell}: {ra} {dec}");
+            }
+        }
+    }
 
     #[test]
     fn cells_agree_with_astropy_healpix() {

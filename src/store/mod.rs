@@ -17,6 +17,7 @@ mod check;
 mod draws;
 mod draws_table;
 mod error;
+mod exchange;
 mod files;
 mod functions;
 mod gc;
@@ -51,6 +52,7 @@ pub use catalog::{
 };
 pub use check::{Finding, Severity, check_file};
 pub use error::StoreError;
+pub use exchange::KnownCut;
 pub use gc::Removed;
 pub use ids::*;
 pub use ingests::KnownIngest;

@@ -117,6 +117,7 @@ impl Store {
             add(format!("flux_nmgy_{band}"), of("f.flux_nmgy"));
             add(format!("ivar_nmgy_{band}"), of("f.ivar_nmgy"));
             add(format!("mag_{band}"), of("CASE WHEN f.flux_nmgy > 0 THEN ab_mag(f.flux_nmgy) END"));
+            add(format!("phot_flags_{band}"), of("f.flags"));
         }
         for (name, sql) in [
             ("method", "p.method"),
@@ -127,8 +128,12 @@ impl Store {
             ("efficiency", "p.efficiency"),
             ("pareto_k", "p.pareto_k"),
             ("ln_evidence", "p.ln_evidence"),
+            ("ln_evidence_err", "p.ln_evidence_err"),
+            ("r_hat", "p.r_hat"),
+            ("acceptance", "p.acceptance"),
             ("ood_score", "p.ood_score"),
             ("chi2_best", "p.chi2_best"),
+            ("ppc_p_value", "p.ppc_p_value"),
         ] {
             add(name.to_owned(), sql.to_owned());
         }
