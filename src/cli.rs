@@ -62,6 +62,8 @@ pub enum Command {
     Demo(commands::demo::DemoArgs),
     /// What changed between two posterior sets, by how much, and why
     Diff(commands::diff::DiffArgs),
+    /// Write galaxies, photometry, summaries or draws for other programs: FITS, VOTable, Parquet, HDF5, HATS, ...
+    Export(commands::export::ExportArgs),
     /// Bandpass curves: list, show, check, convert
     #[command(subcommand)]
     Filter(commands::filter::FilterCommand),
@@ -71,6 +73,8 @@ pub enum Command {
     Galaxies(commands::galaxies::GalaxiesArgs),
     /// Remove products that nothing refers to; says what it would remove unless told --yes
     Gc(commands::gc::GcArgs),
+    /// Take in posteriors made elsewhere as a posterior set: SEDflow HDF5, provabgs MCMC files, chains of emcee or zeus
+    Import(commands::import::ImportArgs),
     /// Draw the posterior of every selected galaxy
     Infer(commands::infer::InferCommand),
     /// Read galaxies of a survey from tables into the catalog
@@ -163,10 +167,12 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Completions(args) => commands::completions::run(args, context),
         Command::Demo(args) => commands::demo::run(args, context),
         Command::Diff(args) => commands::diff::run(args, context),
+        Command::Export(args) => commands::export::run(args, context),
         Command::Filter(command) => commands::filter::run(command, context),
         Command::Find(args) => commands::find::run(args, context),
         Command::Galaxies(args) => commands::galaxies::run(args, context),
         Command::Gc(args) => commands::gc::run(args, context),
+        Command::Import(args) => commands::import::run(args, context),
         Command::Infer(args) => commands::infer::run(args, context),
         Command::Ingest(args) => commands::ingest::run(args, context),
         Command::Init(args) => commands::init::run(args, context),

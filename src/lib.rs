@@ -59,6 +59,9 @@ pub mod npz;
 // tables of surveys, in
 pub mod tables;
 
+// products, out and in
+pub mod exchange;
+
 pub mod ingest;
 
 // edges

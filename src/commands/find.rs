@@ -237,7 +237,10 @@ pub fn selected_by_draws(
     context: Option<&Context>,
 ) -> anyhow::Result<Option<Vec<GalaxyId>>> {
     let Some(condition) = condition.filter(|text| asks_of_draws(text)) else { return Ok(None) };
-    let set = posterior_set(store, None)?;
+    let set = match selection.set {
+        Some(id) => store.posterior_set(id)?,
+        None => posterior_set(store, None)?,
+    };
     let question = Question::parse(condition, store, &Vocabulary::new(store, Some(&set))?)?;
     let selection = Selection { condition: None, limit: None, set: Some(set.id), ..*selection };
     let mut ids = Vec::new();
