@@ -13,6 +13,7 @@ use crate::filters::{self, Filter};
 use crate::galaxy::phot_flag;
 use crate::ingest::map::{ColumnMap, CutFile, Extinction};
 use crate::ingest::plan::{ExtinctionPlan, Plan};
+use crate::ingest::sedflow::{self, OfSurvey, Part};
 use crate::ingest::survey::{Range, Report, survey};
 use crate::ingest::{self, Job, SDSS_SAMPLE, Source, Summary, layouts};
 use crate::output::for_eyes;
@@ -107,12 +108,18 @@ pub fn layouts(args: LayoutsArgs, _: &Context) -> anyhow::Result<Outcome> {
             let map = layouts::built_in(name).with_context(|| format!("no layout `{name}`"))??;
             writeln!(out, "{name:16} {}", map.description)?;
         }
+        writeln!(out, "{:16} {}", sedflow::NAME, sedflow::DESCRIPTION)?;
         for (name, _) in layouts::CUTS {
             let cuts = layouts::built_in_cuts(name).with_context(|| format!("no cuts `{name}`"))??;
             writeln!(out, "{name:16} cuts: {}", cuts.description)?;
         }
         return Ok(Outcome::Done);
     };
+    if name == sedflow::NAME {
+        bail!(
+            "the layout sedflow has no text: it is made from what a table that `sedflow export` wrote says of itself"
+        );
+    }
     let text = layouts::LAYOUTS.iter().chain(layouts::CUTS).find(|(known, _)| *known == name);
     let (_, text) = text.with_context(|| format!("no layout `{name}`; there is {}", layout_names()))?;
     out.write_all(text.as_bytes())?;
@@ -147,11 +154,50 @@ fn ingest_one(
     context: &Context,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    if args.dry_run {
-        dry_run(file, name, args, context, progress)
-    } else {
-        ingest_file(file, name, args, context, progress)
+    let run = |part: Option<&Part>| {
+        if args.dry_run {
+            dry_run(file, name, args, part, context, progress)
+        } else {
+            ingest_file(file, name, args, part, context, progress)
+        }
+    };
+    let Some(parts) = exported_parts(file, args)? else { return run(None) };
+    let mut outcome = Outcome::Done;
+    for part in &parts {
+        match run(Some(part))? {
+            Outcome::Done => {}
+            Outcome::SomeRejected => outcome = Outcome::SomeRejected,
+            Outcome::Interrupted => return Ok(Outcome::Interrupted),
+        }
     }
+    Ok(outcome)
+}
+
+/// The surveys in a file that `sedflow export` wrote, or all as one where the command line names the survey; `None`
+/// for other files.
+fn exported_parts(file: &Path, args: &IngestArgs) -> anyhow::Result<Option<Vec<Part>>> {
+    if args.layout.as_deref().is_some_and(|name| name != sedflow::NAME) {
+        return Ok(None);
+    }
+    let mut table = tables::open(file, &args.read_options())?;
+    if !sedflow::recognises(table.columns()) {
+        if args.layout.is_some() {
+            bail!("it has not the columns of a table that `sedflow export` wrote with photometry");
+        }
+        return Ok(None);
+    }
+    let parts = sedflow::parts(table.as_mut())?;
+    if args.survey.is_none() || parts.len() < 2 {
+        return Ok(Some(parts));
+    }
+    let survey = String::new();
+    let mut bands = Vec::new();
+    for band in parts.into_iter().flat_map(|part| part.bands) {
+        if !bands.contains(&band) {
+            bands.push(band);
+        }
+    }
+    Ok(Some(vec![Part { survey, bands }]))
 }
 
 /// What the catalog calls the shipped sample.
@@ -173,11 +219,25 @@ pub fn with_sample<T>(work: impl FnOnce(&Path) -> anyhow::Result<T>) -> anyhow::
 }
 
 /// Opens the table and finds what its columns mean.
-fn prepare(file: &Path, args: &IngestArgs, context: &Context) -> anyhow::Result<(Box<dyn Table>, Plan)> {
-    let table = tables::open(file, &args.read_options())?;
-    let mut map = match &args.layout {
-        Some(name) => load_map(name)?,
-        None => layouts::detect(table.columns())?.ok_or_else(|| no_layout(table.as_ref()))?,
+fn prepare(
+    file: &Path,
+    args: &IngestArgs,
+    part: Option<&Part>,
+    context: &Context,
+) -> anyhow::Result<(Box<dyn Table>, Plan)> {
+    let mut table = tables::open(file, &args.read_options())?;
+    let mut map = match (part, &args.layout) {
+        (Some(part), _) => {
+            let survey = Some(part.survey.as_str()).filter(|survey| !survey.is_empty());
+            table = Box::new(OfSurvey::new(table, survey));
+            let store = context.open_if_there()?;
+            let known = store.map(|store| store.filters()).transpose()?.unwrap_or_default();
+            let known =
+                |name: &str| known.iter().any(|filter| filter.name == name) || filters::resolve(name).is_ok();
+            sedflow::map(table.columns(), part, &known)
+        }
+        (None, Some(name)) => load_map(name)?,
+        (None, None) => layouts::detect(table.columns())?.ok_or_else(|| no_layout(table.as_ref()))?,
     };
     if let Some(survey) = &args.survey {
         map.survey.clone_from(survey);
@@ -204,8 +264,11 @@ fn prepare(file: &Path, args: &IngestArgs, context: &Context) -> anyhow::Result<
         Some(filter) => Ok(filter.clone()),
         None => filters::resolve(name),
     };
-    let plan =
+    let mut plan =
         Plan::with_filters(&map, table.columns(), &find).with_context(|| format!("layout {}", map.name))?;
+    if let Some(part) = part {
+        sedflow::complete(&mut plan, table.columns(), part);
+    }
     Ok((table, plan))
 }
 
@@ -263,10 +326,11 @@ fn ingest_file(
     file: &Path,
     name: &str,
     args: &IngestArgs,
+    part: Option<&Part>,
     context: &Context,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let (mut table, plan) = prepare(file, args, context)?;
+    let (mut table, plan) = prepare(file, args, part, context)?;
     let say = |text: &str| {
         if !context.quiet {
             eprintln!("{}", plain(text));
@@ -419,10 +483,11 @@ fn dry_run(
     file: &Path,
     name: &str,
     args: &IngestArgs,
+    part: Option<&Part>,
     context: &Context,
     progress: &dyn Progress,
 ) -> anyhow::Result<Outcome> {
-    let (mut table, plan) = prepare(file, args, context)?;
+    let (mut table, plan) = prepare(file, args, part, context)?;
     let total = table.columns().len();
     let format = table.format();
     let announced = table.n_rows();

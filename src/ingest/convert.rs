@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 
 use super::columns::Cell;
-use super::plan::{BandPlan, Conversion, ErrorConversion, ExtinctionPlan, IdPlan, Plan};
+use super::plan::{BandPlan, Conversion, ErrorConversion, ExtinctionPlan, IdPlan, Plan, Verbatim};
 use super::units::FLUX_PER_MAG;
 use crate::galaxy::{BandPhot, ExtraValue, GalaxyRecord, SkyPosition, phot_flag};
 use crate::tables::{Block, Column, ColumnType, NotANumber, Values};
@@ -164,6 +164,13 @@ pub fn convert(plan: &Plan, block: &Block) -> Converted {
             Ok(mut galaxy) => {
                 galaxy.source_row = source_row;
                 first_row.insert(galaxy.object_id.clone(), source_row);
+                if let Some((cell, bits)) = &plan.cuts_column {
+                    let (column, index) = cell.of(block, row);
+                    let failed = whole(column, index).unwrap_or(0);
+                    for (bit, of) in bits.iter().enumerate() {
+                        galaxy.cuts_failed |= (failed as u64 >> of & 1) << bit;
+                    }
+                }
                 for (bit, cut) in plan.cuts.iter().enumerate() {
                     if cut.fails(block, row, &galaxy) {
                         galaxy.cuts_failed |= 1 << bit;
@@ -334,6 +341,9 @@ fn measure(
     block: &Block,
     row: usize,
 ) -> Result<(BandPhot, Option<Notice>), NotANumber> {
+    if let Some(verbatim) = &band.verbatim {
+        return verbatim_phot(band, verbatim, block, row).map(|phot| (phot, None));
+    }
     let none = |notice: Notice| (BandPhot { flags: notice.flag(), ..BandPhot::default() }, Some(notice));
     if let Some(when) = &band.when
         && when.holds(block, row, None) != Some(true)
@@ -413,6 +423,38 @@ fn measure(
     let notice = (flux < 0.0).then_some(Notice::NegativeFlux);
     flags |= notice.map_or(0, Notice::flag);
     Ok((BandPhot { flux_nmgy: Some(flux), ivar_nmgy: Some(ivar), flags }, notice))
+}
+
+/// A whole number of a typed column, or of text.
+fn whole(column: &Column, index: usize) -> Option<i64> {
+    match &column.values {
+        _ if !column.is_valid(index) => None,
+        Values::Int(values) => Some(values[index]),
+        Values::Text(values) => values.get(index).trim().parse().ok(),
+        _ => column.number(index).ok().flatten().map(|value| value as i64),
+    }
+}
+
+/// Photometry as this program wrote it: what it does not have was missing.
+fn verbatim_phot(
+    band: &BandPlan,
+    verbatim: &Verbatim,
+    block: &Block,
+    row: usize,
+) -> Result<BandPhot, NotANumber> {
+    let number = |cell: Cell| {
+        let (column, index) = cell.of(block, row);
+        Ok(column.number(index)?.filter(|value| value.is_finite()))
+    };
+    let (column, index) = verbatim.flags.of(block, row);
+    let flags = whole(column, index).and_then(|flags| u32::try_from(flags).ok()).unwrap_or(0);
+    let flux_nmgy = number(band.flux)?.map(|flux| verbatim.flux.back(flux));
+    let ivar = band.error.map(number).transpose()?.flatten();
+    let ivar_nmgy =
+        ivar.map(|ivar| verbatim.ivar.back(ivar)).filter(|&ivar| ivar > 0.0 && flux_nmgy.is_some());
+    // A flux without an error is a limit or nothing.
+    let flux_nmgy = flux_nmgy.filter(|_| ivar_nmgy.is_some() || flags & phot_flag::UPPER_LIMIT != 0);
+    Ok(BandPhot { flux_nmgy, ivar_nmgy, flags })
 }
 
 /// What the flux is multiplied by to undo Galactic extinction; `None` where the file's value is no use.

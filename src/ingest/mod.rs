@@ -24,6 +24,7 @@ pub mod extinction;
 pub mod layouts;
 pub mod map;
 pub mod plan;
+pub mod sedflow;
 pub mod survey;
 pub mod units;
 

@@ -7,6 +7,7 @@ use super::cuts::{Bound, Cut, Names};
 use super::extinction::coefficient;
 use super::map::{BandMap, ColumnMap, ErrorKind, Extinction, KeepColumns, KeepWord, OneOf, Quantity};
 use super::units::Unit;
+use crate::exchange::columns::Scale;
 use crate::expr::ExprError;
 use crate::filters::{self, Filter, FilterError};
 use crate::tables::ColumnInfo;
@@ -101,6 +102,16 @@ pub struct BandPlan {
     pub ab_offset: f64,
     pub error_floor: f64,
     pub when: Option<Bound>,
+    /// Flux, inverse variance and flags are taken as they are, which [`super::sedflow`] asks for.
+    pub verbatim: Option<Verbatim>,
+}
+
+/// Photometry that this program wrote.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbatim {
+    pub flags: Cell,
+    pub flux: Scale,
+    pub ivar: Scale,
 }
 
 #[derive(Debug, Clone)]
@@ -130,6 +141,8 @@ pub struct Plan {
     pub bands: Vec<BandPlan>,
     pub extra: Vec<ExtraPlan>,
     pub cuts: Vec<Cut>,
+    /// A column of cuts failed, and the bits of `cuts` in it.
+    pub cuts_column: Option<(Cell, Vec<u32>)>,
     /// What was done about Galactic extinction, in words.
     pub extinction: String,
     /// Role and column, for display.
@@ -231,6 +244,7 @@ impl Plan {
             bands,
             extra,
             cuts,
+            cuts_column: None,
             extinction,
             matched,
             notes,
@@ -350,6 +364,7 @@ fn plan_band(
         ab_offset: band.ab_offset,
         error_floor: band.error_floor,
         when,
+        verbatim: None,
     })
 }
 

@@ -126,6 +126,11 @@ impl<R: BufRead> DelimitedTable<R> {
         Ok(Self::from_parts("ECSV", lines, header.delimiter, header.columns))
     }
 
+    /// Takes what is said of the columns elsewhere: their types, units, descriptions.
+    pub(super) fn describe(&mut self, columns: Vec<ColumnInfo>) {
+        self.columns = columns;
+    }
+
     fn from_parts(
         format: &'static str,
         lines: Lines<R>,

@@ -62,6 +62,26 @@ struct Keys {
     datatype: Option<String>,
     subtype: Option<String>,
     description: Option<String>,
+    ucd: Option<String>,
+}
+
+/// The value of a scalar: in double quotes YAML knows the escapes of JSON, in single ones a doubled quote.
+fn plain_text(text: &str) -> String {
+    let text = text.trim();
+    if text.starts_with('"')
+        && let Ok(text) = serde_json::from_str(text)
+    {
+        return text;
+    }
+    let inner = unquote(text);
+    if text.starts_with('\'') { inner.replace("''", "'") } else { inner.to_owned() }
+}
+
+/// The UCD in a column's `meta: {ucd: ...}`.
+fn ucd_of(meta: &str) -> Option<String> {
+    let (_, rest) = meta.split_once("ucd:")?;
+    let value = rest.split_once(['}', ',']).map_or(rest, |(value, _)| value);
+    Some(plain_text(value)).filter(|ucd| !ucd.is_empty())
 }
 
 impl Keys {
@@ -70,7 +90,11 @@ impl Keys {
         let text = text.strip_prefix('{').unwrap_or(text);
         for pair in split_outside_quotes(text.strip_suffix('}').unwrap_or(text)) {
             let Some((key, value)) = pair.split_once(':') else { continue };
-            let value = Some(unquote(value).to_owned());
+            if key.trim() == "meta" {
+                self.ucd = ucd_of(value);
+                continue;
+            }
+            let value = Some(plain_text(value));
             match key.trim() {
                 "name" => self.name = value,
                 "unit" => self.unit = value,
@@ -107,14 +131,26 @@ impl Keys {
                 return Err(format!("column `{}` is of unknown type `{}`", shorten(&name), shorten(other)));
             }
         };
-        Ok(ColumnInfo { unit: self.unit, description: self.description, len, ..ColumnInfo::new(name, kind) })
+        Ok(ColumnInfo {
+            unit: self.unit,
+            ucd: self.ucd,
+            description: self.description,
+            len,
+            ..ColumnInfo::new(name, kind)
+        })
     }
 }
 
 /// Splits `a: 1, b: '2, 3'` at the commas that are not inside quotes or braces.
 fn split_outside_quotes(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut quote, mut depth) = (Vec::new(), 0, None, 0_i32);
+    let mut escaped = false;
     for (i, c) in text.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        escaped = quote == Some('"') && c == '\\';
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
             (Some(_), _) => {}

@@ -11,6 +11,7 @@ use std::path::Path;
 use thiserror::Error;
 
 mod column;
+mod csvw;
 mod delimited;
 mod ecsv;
 mod fits;
@@ -125,7 +126,13 @@ pub fn open(path: &Path, options: &ReadOptions) -> Result<Box<dyn Table>, TableE
         Format::Parquet => Box::new(ParquetTable::new(reader.into_inner())?),
         Format::VoTable => Box::new(VoTable::new(reader, options.table.as_deref())?),
         Format::Ecsv => Box::new(DelimitedTable::ecsv(reader)?),
-        Format::Delimited => Box::new(DelimitedTable::new(reader, options.delimiter)?),
+        Format::Delimited => {
+            let mut table = DelimitedTable::new(reader, options.delimiter)?;
+            if let Some(columns) = csvw::described(path, table.columns()) {
+                table.describe(columns);
+            }
+            Box::new(table)
+        }
     })
 }
 

@@ -104,7 +104,17 @@ impl<R: BufRead> VoTable<R> {
                 Event::Empty(start) => (start, true),
                 Event::Text(text) => {
                     if let Some(description) = &mut description {
-                        description.push_str(text.xml10_content().trim());
+                        description.push_str(&text.xml10_content());
+                    }
+                    continue;
+                }
+                Event::GeneralRef(entity) => {
+                    if let Some(description) = &mut description {
+                        match entity.resolve_char_ref() {
+                            Ok(Some(c)) => description.push(c),
+                            _ => description
+                                .push_str(quick_xml::escape::resolve_predefined_entity(entity).unwrap_or("")),
+                        }
                     }
                     continue;
                 }
@@ -115,7 +125,7 @@ impl<R: BufRead> VoTable<R> {
                             if let (Some(text), true, Some(column)) =
                                 (description.take(), in_field, self.columns.last_mut())
                             {
-                                column.description = Some(text);
+                                column.description = Some(text.trim().to_owned());
                             }
                         }
                         // A table without rows may have no DATA.
