@@ -2,6 +2,7 @@
 
 mod curves;
 mod efficiency;
+mod export;
 mod ingest;
 mod report;
 mod sample;
@@ -19,6 +20,8 @@ pub enum BenchCommand {
     Curves(curves::CurvesArgs),
     /// Sampling efficiency of a checkpoint's draws against the exact posterior, on fresh mocks
     Efficiency(efficiency::EfficiencyArgs),
+    /// Seconds to write summaries and draws to FITS and Parquet, and the memory that takes
+    Export(export::ExportArgs),
     /// Galaxies per second from a FITS table into a new catalog, and milliseconds per question
     Ingest(ingest::IngestArgs),
     /// Draws per second, of one galaxy and of many, and log densities
@@ -35,6 +38,7 @@ pub fn run(command: BenchCommand, context: &Context) -> anyhow::Result<Outcome> 
     match command {
         BenchCommand::Curves(args) => curves::run(args, context),
         BenchCommand::Efficiency(args) => efficiency::run(args, context),
+        BenchCommand::Export(args) => export::run(args, context),
         BenchCommand::Ingest(args) => ingest::run(args, context),
         BenchCommand::Sample(args) => sample::run(args, context),
         BenchCommand::Sed(args) => sed::run(args, context),

@@ -64,10 +64,10 @@ pub fn run(args: StoreArgs, context: &Context) -> anyhow::Result<Outcome> {
 }
 
 /// A folder that goes when the benchmark ends.
-struct Folder(std::path::PathBuf);
+pub struct Folder(pub std::path::PathBuf);
 
 impl Folder {
-    fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("sedflow-bench-{}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| path.display().to_string())?;
         Ok(Self(path))
