@@ -140,7 +140,6 @@ impl NpzWriter {
         end.extend(1_u32.to_le_bytes());
         end.extend(b"PK\x05\x06\0\0\0\0");
         end.extend([0xff; 12]);
-        end.extend(u32::MAX.to_le_bytes());
         end.extend([0; 2]);
         self.file.write_all_at(&end, self.end).map_err(at(&path))?;
         self.target.commit(std::io::BufWriter::new(self.file))
