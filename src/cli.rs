@@ -53,7 +53,7 @@ pub struct Global {
 pub enum Command {
     /// Measure speed on this machine; JSON lines and a table
     #[command(subcommand)]
-    Bench(commands::bench::BenchCommand),
+    Bench(Bench),
     /// Examine a catalog file: schema, integrity, references, checksums, runs
     Check(commands::check::CheckArgs),
     /// Print a shell's completion script
@@ -130,6 +130,15 @@ pub enum Command {
     Why(commands::why::WhyArgs),
 }
 
+/// The measurements there are: those of commands, and that of the terminal interface.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    #[command(flatten)]
+    Of(commands::bench::BenchCommand),
+    /// The terminal interface on a large catalog: first paint, keys, opening, what if, memory
+    Tui(tui::bench::TuiArgs),
+}
+
 /// Parses the command line, runs it, and says how it went.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -162,7 +171,8 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
     match command {
-        Command::Bench(command) => commands::bench::run(command, context),
+        Command::Bench(Bench::Of(command)) => commands::bench::run(command, context),
+        Command::Bench(Bench::Tui(args)) => tui::bench::run(args, context),
         Command::Check(args) => commands::check::run(args, context),
         Command::Completions(args) => commands::completions::run(args, context),
         Command::Demo(args) => commands::demo::run(args, context),

@@ -26,6 +26,7 @@ mod ingests;
 mod lock;
 mod merge;
 mod models;
+mod overview;
 mod post;
 mod posteriors;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use ids::*;
 pub use ingests::KnownIngest;
 pub use merge::{Merged, SetIdentity};
 pub use models::{KnownGrid, Named, SspGridSpec};
+pub use overview::{TrainingRow, ValidationRow};
 pub use posteriors::{
     DERIVED_SUMMARIES, Method, PosteriorRow, PosteriorSet, PosteriorSetSpec, SUMMARY_PARAMETERS,
     StoredPosterior, Summary,

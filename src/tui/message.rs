@@ -2,8 +2,10 @@
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
+use super::jobs::children::ChildEvent;
 use super::jobs::galaxy::{GalaxyAnswer, GalaxyAsk};
 use super::jobs::list::{ListAnswer, ListAsk};
+use super::jobs::products::{ProductsAnswer, ProductsAsk};
 
 /// What happened.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub enum Msg {
     Terminate,
     List(ListAnswer),
     Galaxy(GalaxyAnswer),
+    Products(ProductsAnswer),
+    /// Of a command that was started here.
+    Child(ChildEvent),
     /// A worker thread has ended with a panic.
     WorkerDied(&'static str),
     /// How an effect went: what to say.
@@ -30,6 +35,14 @@ pub enum Effect {
     Quit,
     List(ListAsk),
     Galaxy(GalaxyAsk),
+    Products(ProductsAsk),
+    /// `sedflow` with these arguments after the catalog, as a job that can be stopped.
+    Start {
+        job: u64,
+        arguments: Vec<String>,
+    },
+    /// Asks a process that was started here to stop.
+    Stop(u32),
     /// To the clipboard, through the terminal (OSC 52).
     Copy {
         what: &'static str,

@@ -4,9 +4,11 @@
 //! effects; [`view`] only draws. Files are read by worker threads ([`jobs`]), each with a connection of its own,
 //! which answer by messages. Keys are one table ([`keys`]).
 
+pub mod bench;
 pub mod config;
 #[cfg(test)]
 mod fixture;
+pub mod form;
 pub mod jobs;
 pub mod keys;
 pub mod line;
@@ -14,7 +16,8 @@ pub mod message;
 pub mod picture;
 pub mod portrait;
 pub mod raster;
-mod run;
+pub mod run;
+pub mod screenshot;
 pub mod state;
 pub mod terminal;
 pub mod text;
@@ -33,6 +36,19 @@ pub struct TuiArgs {
     /// Print the table of keys as Markdown, and stop
     #[arg(long)]
     keys: bool,
+    /// Draw a view without a terminal, and stop: galaxies, galaxy, marginals, corner, history, source, what-if, models,
+    /// validation, runs, help
+    #[arg(long, value_name = "VIEW", requires = "out")]
+    screenshot: Option<String>,
+    /// Keys to press first, as words: `j j Enter &`; a word of several letters that is no key is typed
+    #[arg(long, value_name = "KEYS", requires = "screenshot")]
+    press: Option<String>,
+    /// Columns and rows of the screenshot
+    #[arg(long, value_name = "COLUMNSxROWS", default_value = "120x40", value_parser = screenshot::parse_size)]
+    size: (u16, u16),
+    /// File of the screenshot: .svg, .png or .txt
+    #[arg(short, long, value_name = "FILE", requires = "screenshot")]
+    out: Option<PathBuf>,
 }
 
 pub fn run(args: TuiArgs, context: &Context) -> anyhow::Result<Outcome> {
@@ -42,5 +58,11 @@ pub fn run(args: TuiArgs, context: &Context) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let catalog = args.file.unwrap_or_else(|| context.catalog.clone());
+    if let (Some(name), Some(out)) = (&args.screenshot, &args.out) {
+        let shot = screenshot::Shot { view: name, press: args.press.as_deref(), size: args.size };
+        screenshot::run(catalog, config::load(config::path().as_deref()), &shot, out)?;
+        context.remark(&format!("wrote {}", out.display()));
+        return Ok(Outcome::Done);
+    }
     run::run(catalog, config::load(config::path().as_deref()))
 }

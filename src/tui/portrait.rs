@@ -337,9 +337,9 @@ pub fn history(model: &SedModel, zred: f64, thetas: &[Theta]) -> History {
 }
 
 /// Symbol and unit of a column of draws, without markup.
-pub fn label(name: &str) -> (String, &str) {
+pub fn label(name: &str) -> (String, String) {
     let (sign, unit) = symbol(name);
-    (sign.replace('_', ""), unit)
+    (sign.replace('_', ""), unit.replace('_', ""))
 }
 
 #[cfg(test)]

@@ -124,6 +124,18 @@ pub fn carry_out(
             workers.galaxy(ask);
             None
         }
+        Effect::Products(ask) => {
+            workers.products(ask);
+            None
+        }
+        Effect::Start { job, arguments } => {
+            workers.start_job(job, &arguments);
+            None
+        }
+        Effect::Stop(process) => match super::jobs::children::stop(process) {
+            Ok(()) => None,
+            Err(error) => Some(Err(format!("cannot stop it: {error}"))),
+        },
         Effect::Write { path, text } => {
             Some(write_new(&path, text.as_bytes()).map(|()| format!("wrote {}", path.display())))
         }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::config::Config;
+use super::form::Form;
 use super::jobs::galaxy::{Curves, Data, Portrait, Seen};
 use super::jobs::list::{Facts, ListSpec};
+use super::jobs::products::{Findings, HistoryCurves, Lists, ProductsAsk, RunFiles};
 use super::keys::{Keymap, Scope};
 use super::line::Line;
 use super::theme::{Role, Theme};
@@ -16,14 +18,20 @@ use crate::store::{BrowseRow, GalaxyId, PosteriorSetId, Towards};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
     Galaxies,
+    Models,
+    Validation,
+    Runs,
 }
 
 impl View {
-    pub const ALL: [View; 1] = [View::Galaxies];
+    pub const ALL: [View; 4] = [View::Galaxies, View::Models, View::Validation, View::Runs];
 
     pub const fn title(self) -> &'static str {
         match self {
             View::Galaxies => "Galaxies",
+            View::Models => "Models",
+            View::Validation => "Validation",
+            View::Runs => "Runs",
         }
     }
 }
@@ -40,6 +48,7 @@ pub enum Overlay {
         line: Line,
         cursor: usize,
     },
+    Form(Form),
     /// A text to read.
     Text {
         title: String,
@@ -180,6 +189,75 @@ pub struct WhatIf {
     pub millis: f64,
 }
 
+/// Pages of a validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ValidationPage {
+    #[default]
+    Pp,
+    Ranks,
+    Coverage,
+    Subsets,
+    Numbers,
+}
+
+impl ValidationPage {
+    pub const ALL: [ValidationPage; 5] = [
+        ValidationPage::Pp,
+        ValidationPage::Ranks,
+        ValidationPage::Coverage,
+        ValidationPage::Subsets,
+        ValidationPage::Numbers,
+    ];
+
+    pub const fn title(self) -> &'static str {
+        match self {
+            ValidationPage::Pp => "p-p",
+            ValidationPage::Ranks => "SBC ranks",
+            ValidationPage::Coverage => "Coverage, TARP",
+            ValidationPage::Subsets => "Bins",
+            ValidationPage::Numbers => "Numbers",
+        }
+    }
+
+    pub fn turned(self, forward: bool) -> Self {
+        let n = Self::ALL.len();
+        let here = Self::ALL.iter().position(|page| *page == self).unwrap_or(0);
+        Self::ALL[(here + if forward { 1 } else { n - 1 }) % n]
+    }
+}
+
+/// A command that was started here.
+#[derive(Debug, Clone, Default)]
+pub struct Job {
+    pub id: u64,
+    pub arguments: Vec<String>,
+    pub process: Option<u32>,
+    pub log: Option<PathBuf>,
+    pub lines: VecDeque<String>,
+    pub ended: Option<Result<(), String>>,
+}
+
+/// Models, validations and runs.
+#[derive(Debug, Clone, Default)]
+pub struct Products {
+    pub lists: Option<Arc<Lists>>,
+    pub problem: Option<String>,
+    /// Rows under the cursor of each view.
+    pub model: usize,
+    pub validation: usize,
+    pub run: usize,
+    pub curves: Option<(ProductsAsk, Arc<HistoryCurves>)>,
+    /// Whether histories are drawn against time.
+    pub by_time: bool,
+    pub page: ValidationPage,
+    pub scroll: usize,
+    pub findings: Option<Arc<Findings>>,
+    pub beside: Option<Arc<Findings>>,
+    pub files: Option<Arc<RunFiles>>,
+    /// Newest first.
+    pub jobs: Vec<Job>,
+}
+
 pub struct State {
     pub catalog: PathBuf,
     /// Columns and rows of the terminal.
@@ -195,6 +273,7 @@ pub struct State {
     /// The galaxy opened, over the list.
     pub galaxy: Option<GalaxyView>,
     pub galaxy_generation: u64,
+    pub products: Products,
     /// Said at the bottom until the next key.
     pub said: Option<(Role, String)>,
     /// Digits typed before a key that takes a number.
@@ -218,6 +297,7 @@ impl State {
             galaxies: Galaxies::default(),
             galaxy: None,
             galaxy_generation: 0,
+            products: Products::default(),
             said,
             count: None,
             typed: vec![],
@@ -232,6 +312,9 @@ impl State {
                 Some(_) => Scope::Galaxy,
                 None => Scope::List,
             },
+            View::Models => Scope::Models,
+            View::Validation => Scope::Validation,
+            View::Runs => Scope::Runs,
         }
     }
 

@@ -4,7 +4,7 @@ mod curves;
 mod efficiency;
 mod export;
 mod ingest;
-mod report;
+pub mod report;
 mod sample;
 mod sed;
 mod store;

@@ -1,8 +1,10 @@
 //! Worker threads. Each owns a read-only connection of its own, takes requests from a channel and answers by
 //! messages; the thread that draws never waits for any of them.
 
+pub mod children;
 pub mod galaxy;
 pub mod list;
+pub mod products;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use crate::store::{Mode, Store, StoreError};
 pub struct Workers {
     list: list::Handle,
     galaxy: Sender<galaxy::GalaxyAsk>,
+    products: Sender<products::ProductsAsk>,
     catalog: PathBuf,
     answers: Sender<Msg>,
 }
@@ -24,7 +27,8 @@ impl Workers {
     pub fn start(catalog: PathBuf, answers: &Sender<Msg>) -> Self {
         let galaxy = galaxy::start(catalog.clone(), answers.clone());
         let list = list::start(catalog.clone(), answers.clone());
-        Self { list, galaxy, catalog, answers: answers.clone() }
+        let products = products::start(catalog.clone(), answers.clone());
+        Self { list, galaxy, products, catalog, answers: answers.clone() }
     }
 
     pub fn list(&self, ask: list::ListAsk) {
@@ -47,6 +51,14 @@ impl Workers {
             };
             let _ = answers.send(Msg::Said(said));
         });
+    }
+
+    pub fn products(&self, ask: products::ProductsAsk) {
+        let _ = self.products.send(ask);
+    }
+
+    pub fn start_job(&self, job: u64, arguments: &[String]) {
+        children::start(job, &self.catalog, arguments, &self.answers);
     }
 
     pub fn galaxy(&self, ask: galaxy::GalaxyAsk) {

@@ -40,7 +40,6 @@ pub fn answered(state: &mut State, answer: ListAnswer) -> Vec<Effect> {
     let list = &mut state.galaxies;
     match answer {
         ListAnswer::Facts(facts) => return learned(state, facts),
-        ListAnswer::Changed => return follow(state),
         ListAnswer::NoCatalog(text) => {
             state.no_catalog = Some(text);
             list.busy = None;

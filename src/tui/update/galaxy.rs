@@ -21,6 +21,7 @@ pub fn show(state: &mut State, id: GalaxyId, set: Option<PosteriorSetId>) -> Vec
     state.galaxy_generation += 1;
     let before = state.galaxy.take();
     let mut view = GalaxyView { id, set, generation: state.galaxy_generation, ..GalaxyView::default() };
+    view.pair = (1, 0);
     if let Some(before) = before {
         (view.page, view.overlay, view.zoom, view.pair) =
             (before.page, before.overlay, before.zoom, before.pair);

@@ -2,13 +2,14 @@
 
 mod galaxies;
 mod galaxy;
+mod products;
 mod prompt;
 
 use crossterm::event::{
     KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 
-use super::jobs::list::ListAsk;
+use super::jobs::list::{ListAnswer, ListAsk};
 use super::keys::Action;
 use super::line::Line;
 use super::message::{Effect, Msg};
@@ -16,6 +17,7 @@ use super::state::{Asked, Overlay, Prompt, State, View};
 use super::theme::{Kind, Role};
 
 pub use galaxies::{cone_words, is_narrowed};
+pub use products::{Model, job_line, models};
 pub use prompt::{listed_columns, suggestions};
 
 /// What to ask for at the start.
@@ -35,8 +37,15 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
         }
         Msg::Tick => vec![Effect::List(ListAsk::Watch)],
         Msg::Terminate => vec![Effect::Quit],
+        Msg::List(ListAnswer::Changed) => {
+            let mut effects = galaxies::follow(state);
+            effects.extend(products::refresh(state));
+            effects
+        }
         Msg::List(answer) => galaxies::answered(state, answer),
         Msg::Galaxy(answer) => galaxy::answered(state, answer),
+        Msg::Products(answer) => products::answered(state, answer),
+        Msg::Child(event) => products::child(state, event),
         Msg::WorkerDied(name) => {
             state.said = Some((
                 Role::Bad,
@@ -124,6 +133,7 @@ pub fn act(state: &mut State, action: Action, count: Option<u64>) -> Vec<Effect>
         _ => match state.view {
             View::Galaxies if state.galaxy.is_some() => galaxy::act(state, action),
             View::Galaxies => galaxies::act(state, action, count),
+            View::Models | View::Validation | View::Runs => products::act(state, action),
         },
     }
 }
@@ -131,7 +141,7 @@ pub fn act(state: &mut State, action: Action, count: Option<u64>) -> Vec<Effect>
 /// Shows another view.
 pub fn go(state: &mut State, view: View) -> Vec<Effect> {
     state.view = view;
-    vec![]
+    products::refresh(state)
 }
 
 fn back(state: &mut State) -> Vec<Effect> {
@@ -139,6 +149,7 @@ fn back(state: &mut State) -> Vec<Effect> {
         View::Galaxies if state.galaxy.is_some() => galaxy::back(state),
         View::Galaxies if galaxies::is_narrowed(state) => galaxies::act(state, Action::Clear, None),
         View::Galaxies => vec![Effect::Quit],
+        View::Models | View::Validation | View::Runs => go(state, View::Galaxies),
     }
 }
 
@@ -174,6 +185,7 @@ pub fn command_line(state: &State) -> Option<String> {
     match state.view {
         View::Galaxies if state.galaxy.is_some() => galaxy::command_line(state),
         View::Galaxies => Some(galaxies::command_line(state)),
+        View::Models | View::Validation | View::Runs => products::command_line(state),
     }
 }
 
@@ -216,6 +228,7 @@ fn on_mouse(state: &mut State, event: MouseEvent) -> Vec<Effect> {
             match state.view {
                 View::Galaxies if state.galaxy.is_some() => vec![],
                 View::Galaxies => galaxies::click(state, event.column, event.row),
+                View::Models | View::Validation | View::Runs => vec![],
             }
         }
         _ => vec![],

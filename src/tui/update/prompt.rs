@@ -26,6 +26,7 @@ pub fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
                 scrolled(key, scroll).map(|scroll| Overlay::Text { title, lines, scroll: scroll.min(last) });
             vec![]
         }
+        Some(Overlay::Form(form)) => super::products::form_key(state, form, key),
         Some(Overlay::Columns { line, cursor }) => columns(state, line, cursor, key),
         Some(Overlay::Prompt(mut prompt)) => {
             match key.code {

@@ -195,3 +195,77 @@ fn a_resize_keeps_the_cursor_in_sight() {
     update(&mut state, Msg::Resize(120, 40));
     assert_eq!(state.galaxies.cursor, 40);
 }
+
+#[test]
+fn changed_data_are_asked_about_once_at_a_time_and_the_newest_wins() {
+    use crate::tui::jobs::galaxy::{GalaxyAnswer, GalaxyAsk};
+    let mut state = crate::tui::fixture::opened((120, 40));
+    let first = typed(&mut state, "w");
+    assert!(matches!(&first[..], [Effect::Galaxy(GalaxyAsk::WhatIf { change: 0, .. })]), "{first:?}");
+    // keys while the answer is on its way change the data and ask nothing
+    assert!(typed(&mut state, "++j-").is_empty());
+    let generation = state.galaxy_generation;
+    let portrait = Ok(std::sync::Arc::new(crate::tui::fixture::portrait()));
+    let answer = GalaxyAnswer::WhatIf { generation, change: 0, portrait, millis: 5.0 };
+    let next = update(&mut state, Msg::Galaxy(answer));
+    let [Effect::Galaxy(GalaxyAsk::WhatIf { change: 3, data, .. })] = &next[..] else { panic!("{next:?}") };
+    assert!(data.flux_nmgy[0] > 36.0 && data.flux_nmgy[1] < 87.0, "{data:?}");
+    // what the network cannot answer is said, and the catalog's data are a key away
+    let problem = Err("the network cannot speak for this: Z_RANGE".to_owned());
+    update(
+        &mut state,
+        Msg::Galaxy(GalaxyAnswer::WhatIf { generation, change: 3, portrait: problem, millis: 1.0 }),
+    );
+    let whatif = state.galaxy.as_ref().unwrap().whatif.as_ref().unwrap();
+    assert!(whatif.problem.as_ref().unwrap().contains("Z_RANGE"));
+    typed(&mut state, "R");
+    let whatif = state.galaxy.as_ref().unwrap().whatif.as_ref().unwrap();
+    assert_eq!(whatif.data, whatif.original);
+    typed(&mut state, "w");
+    assert!(state.galaxy.as_ref().unwrap().whatif.is_none());
+}
+
+#[test]
+fn going_back_leads_from_zoom_to_the_galaxy_to_the_list() {
+    let mut state = crate::tui::fixture::opened((120, 40));
+    typed(&mut state, "z");
+    assert!(state.galaxy.as_ref().unwrap().zoom);
+    typed(&mut state, "q");
+    assert!(!state.galaxy.as_ref().unwrap().zoom);
+    assert!(typed(&mut state, "q").is_empty());
+    assert!(state.galaxy.is_none());
+    assert_eq!(typed(&mut state, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn the_command_line_names_galaxy_set_and_figure() {
+    let mut state = crate::tui::fixture::opened((120, 40));
+    assert!(command_line(&state).unwrap().contains("show 'galaxy:nsa/14\x1b[2J0' --set sdss-ugriz"));
+    typed(&mut state, "ll");
+    assert!(command_line(&state).unwrap().contains("plot corner"));
+    let effects = export(&mut state, "x.svg".into());
+    assert!(
+        matches!(&effects[..], [Effect::Make { arguments, .. }] if arguments[..4] == ["plot", "corner", "--out", "x.svg"])
+    );
+    assert!(
+        matches!(&export(&mut state, "x.csv".into())[..], [Effect::Write { text, .. }] if text.lines().count() == 18)
+    );
+}
+
+#[test]
+fn a_form_starts_the_command_it_shows_and_its_output_and_end_are_kept() {
+    use crate::tui::jobs::children::ChildEvent;
+    let mut state = crate::tui::fixture::at_work((120, 40), View::Models);
+    typed(&mut state, "t");
+    let effects = enter(&mut state);
+    let [Effect::Start { job, arguments }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(arguments[..], ["train", "--name=model", "--budget=30m"]);
+    let job = *job;
+    update(&mut state, Msg::Child(ChildEvent::Started { job, process: 4242, log: "x.log".into() }));
+    update(&mut state, Msg::Child(ChildEvent::Line { job, line: "epoch 1".into() }));
+    assert_eq!(typed(&mut state, "S"), [Effect::Stop(4242)]);
+    update(&mut state, Msg::Child(ChildEvent::Ended { job, how: Err("stopped".into()) }));
+    assert_eq!(state.products.jobs[0].lines, ["epoch 1"]);
+    // what has ended is not signalled again: its number may be another's by now
+    assert!(typed(&mut state, "S").is_empty());
+}

@@ -121,7 +121,7 @@ fn overview(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
         parameters(state, shown, buffer, right, false);
         return sed(state, shown, buffer, lower);
     }
-    let (left, rest) = left_of(area, if area.width < 150 { 52 } else { 60 });
+    let (left, rest) = left_of(area, if area.width < 150 { 57 } else { 62 });
     let (upper, lower) = top_of(left, photometry_rows);
     photometry(state, shown, buffer, upper);
     let (middle, lower) = top_of(lower, 20);
@@ -157,14 +157,8 @@ fn photometry(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
         return;
     };
     put(buffer, area, 1, 0, "band", theme.style(Role::Title));
-    for (x, text) in [(5, "flux/nmgy"), (16, "±"), (25, "AB mag"), (33, "±"), (36, "S/N")] {
-        let end = Rect { width: (x as u16 + 9).min(area.width), ..area };
-        match text {
-            "±" => put_right(buffer, Rect { width: (x as u16 + 8).min(area.width), ..area }, 0, text, dim),
-            "S/N" => put_right(buffer, Rect { width: 42.min(area.width), ..area }, 0, text, dim),
-            "AB mag" => put_right(buffer, Rect { width: 31.min(area.width), ..area }, 0, text, dim),
-            _ => put_right(buffer, Rect { width: 14.min(area.width), ..end }, 0, text, dim),
-        }
+    for (end, text) in [(14, "nmgy"), (24, "±"), (31, "AB mag"), (37, "±"), (42, "S/N")] {
+        put_right(buffer, Rect { width: end.min(area.width), ..area }, 0, text, dim);
     }
     if area.width > 46 {
         put(buffer, area, 44, 0, "flags", dim);
@@ -306,7 +300,7 @@ fn parameters(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect, all
             break;
         }
         let (sign, unit) = label(m.name);
-        put(buffer, area, 1, y, &pad(&sign, 12, false), theme.style(Role::Text));
+        put(buffer, area, 1, y, &pad(&sign, 13, false), theme.style(Role::Text));
         let (middle, sides) = interval(&m.quantiles);
         let value = Rect { width: 21.min(area.width), ..area };
         put_right(buffer, value, y, &middle, theme.style(Role::Median));
@@ -317,13 +311,13 @@ fn parameters(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect, all
                 (m.quantiles[2] - before.quantiles[2]) / (0.5 * (before.quantiles[3] - before.quantiles[1]));
             if shift.is_finite() && area.width > 46 {
                 let role = if shift.abs() >= 1.0 { Role::Mark } else { Role::Dim };
-                x = put(buffer, area, 37, y, &format!("{shift:+.1}σ"), theme.style(role));
+                x = put(buffer, area, 37, y, &format!("{shift:+.1}σ").replace('-', "−"), theme.style(role));
             }
         } else if area.width > 50 {
             x = put(buffer, area, 37, y, &spark(m, 10), theme.style(Role::Inner));
         }
         if area.width > 50 && !unit.is_empty() {
-            put(buffer, area, x.max(47) + 1, y, unit, theme.style(Role::Dim));
+            put(buffer, area, x.max(47) + 1, y, &unit, theme.style(Role::Dim));
         }
         y += 1;
     }
@@ -422,7 +416,7 @@ fn sed(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
         return;
     }
     let key = "● observed  ○ predicted  bands 68, 95 %";
-    if usize::from(inner.width) > width(key) + 26 {
+    if usize::from(inner.width) > width(key) + 56 {
         put_right(buffer, Rect { width: area.width - 1, ..area }, 0, key, theme.style(Role::Dim));
     }
     let mut plot = Plot::new(inner, x, y);
@@ -475,7 +469,7 @@ fn rates(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
     let top = (1.15 * top).min(finite(&sfr.q[4]).max(top));
     let t_max = sfr.x.last().copied().unwrap_or(13.0);
     let (x, y) = (Axis::linear(0.0, t_max), Axis::linear(0.0, top));
-    let title = ("star-formation history", "SFR/(M☉/yr)");
+    let title = ("star formation", "SFR/(M☉/yr)");
     let inner = panel(state, buffer, area, title, (&x, "lookback time/Gyr"), &y);
     if inner.width > 0 {
         let mut plot = Plot::new(inner, x, y);
@@ -494,7 +488,7 @@ fn metallicity(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
     }
     let t_max = z.x.last().copied().unwrap_or(13.0);
     let (x, y) = (Axis::linear(0.0, t_max), Axis::log(0.8 * low, 1.25 * high));
-    let title = ("metallicity history", "Z, absolute");
+    let title = ("metallicity", "Z, absolute");
     let inner = panel(state, buffer, area, title, (&x, "lookback time/Gyr"), &y);
     if inner.width > 0 {
         let mut plot = Plot::new(inner, x, y);
@@ -556,7 +550,7 @@ fn marginals(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
         return notice(state, buffer, area, Role::Warning, text);
     }
     let (_, area) = top_of(area, overlay_key(state, shown, &all, buffer, area));
-    let columns = (area.width / 27).clamp(1, 6);
+    let columns = (area.width / 30).clamp(1, 6);
     let wide = area.width / columns;
     let shown_ones: Vec<usize> = TELLING.iter().copied().filter(|i| *i < first.marginals.len()).collect();
     let wanted = (shown_ones.len() as u16).div_ceil(columns).max(1);
@@ -587,7 +581,7 @@ fn marginal(state: &State, all: &[&Portrait], i: usize, buffer: &mut Buffer, are
     let Some(m) = all.first().and_then(|portrait| portrait.marginals.get(i)) else { return };
     let (sign, unit) = label(m.name);
     let (middle, sides) = interval(&m.quantiles);
-    let body = Rect { width: area.width.saturating_sub(2), ..area };
+    let body = Rect { width: area.width.saturating_sub(1), ..area };
     let x = put(buffer, body, 1, 0, &sign, theme.style(Role::Title)) + 1;
     let x = put(buffer, body, x, 0, &middle, theme.style(Role::Median)) + 1;
     put(buffer, body, x, 0, &sides, theme.style(Role::Dim));
@@ -635,8 +629,8 @@ fn marginal(state: &State, all: &[&Portrait], i: usize, buffer: &mut Buffer, are
     let at_edge = [edge(from, m.support), edge(to, m.support)];
     let role = |at: bool| theme.style(if at { Role::Warning } else { Role::Dim });
     put(buffer, body, 1, bottom, &from_text, role(at_edge[0] && m.edge_frac > 0.05));
-    let middle = (usize::from(body.width).saturating_sub(width(unit))) as u16 / 2;
-    put(buffer, body, middle, bottom, unit, theme.style(Role::Dim));
+    let middle = (usize::from(body.width).saturating_sub(width(&unit))) as u16 / 2;
+    put(buffer, body, middle, bottom, &unit, theme.style(Role::Dim));
     put_right(buffer, body, bottom, &number(to, decimals), role(at_edge[1] && m.edge_frac > 0.05));
 }
 
@@ -801,8 +795,8 @@ fn zoomed(state: &State, all: &[&Portrait], (i, j): (usize, usize), buffer: &mut
     let of =
         |sign: &str, unit: &str| if unit.is_empty() { sign.to_owned() } else { format!("{sign}/{unit}") };
     let (x, y) = (Axis::linear(mx.from, mx.to), Axis::linear(my.from, my.to));
-    let title = of(&y_sign, y_unit);
-    let x_label = of(&x_sign, x_unit);
+    let title = of(&y_sign, &y_unit);
+    let x_label = of(&x_sign, &x_unit);
     let inner =
         panel(state, buffer, area, (&title, "68 and 95 %; ← → ↑ ↓ other pairs, z all"), (&x, &x_label), &y);
     if inner.width > 0 {

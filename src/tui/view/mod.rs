@@ -12,6 +12,7 @@ pub mod galaxies;
 mod galaxy;
 mod overlay;
 mod panel;
+mod products;
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -43,6 +44,9 @@ pub fn view(state: &State, frame: &mut Frame) {
             Some(view) => galaxy::draw(state, view, buffer, body),
             None => galaxies::draw(state, buffer, body),
         },
+        View::Models => products::draw_models(state, buffer, body),
+        View::Validation => products::draw_validation(state, buffer, body),
+        View::Runs => products::draw_runs(state, buffer, body),
     }
     let message = Rect { y: area.bottom() - 2, height: 1, ..area };
     let mut cursor = None;
@@ -141,6 +145,9 @@ fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
         ],
         Some(Overlay::Prompt(prompt)) if prompt.asked == Asked::Palette => {
             &[("type", "to find"), ("↑↓", "choose"), ("Enter", "do it"), ("Esc", "close")]
+        }
+        Some(Overlay::Form(_)) => {
+            &[("↑↓", "fields"), ("Enter", "run it"), ("PgUp PgDn", "other commands"), ("Esc", "leave")]
         }
         Some(Overlay::Prompt(_)) => {
             &[("Enter", "do it"), ("↑↓", "typed before"), ("Ctrl-u", "empty"), ("Esc", "leave")]

@@ -9,7 +9,7 @@ use crate::tui::keys::{Scope, shown};
 use crate::tui::state::{Asked, Overlay, Prompt, State};
 use crate::tui::text::{self, clean, pad, width};
 use crate::tui::theme::Role;
-use crate::tui::update::{listed_columns, suggestions};
+use crate::tui::update::{listed_columns, program, quoted, suggestions};
 
 /// The line being typed; returns where the cursor stands.
 pub fn prompt(state: &State, prompt: &Prompt, buffer: &mut Buffer, area: Rect) -> (u16, u16) {
@@ -57,6 +57,47 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer, area: Rect) {
                 .collect();
             let title = format!("columns  {}▏", clean(line.text()));
             choices(state, buffer, area, &title, &rows, *cursor);
+        }
+        Overlay::Form(form) => {
+            let height = (form.fields.len() as u16 + 6).min(area.height);
+            let area = Rect { y: area.bottom() - height, height, ..area };
+            let inside = frame(state, buffer, area, form.kind.title());
+            for (i, field) in form.fields.iter().enumerate() {
+                let y = i as u16;
+                if i == form.cursor {
+                    buffer.set_style(
+                        Rect { y: inside.y + y, height: 1, ..inside },
+                        state.theme.style(Role::Chosen),
+                    );
+                }
+                put(buffer, inside, 0, y, &pad(field.label, 13, false), state.theme.style(Role::Key));
+                let (before, after) = field.line.around();
+                let cursor = if i == form.cursor { "▏" } else { "" };
+                let value = format!("{}{cursor}{}", clean(before), clean(after));
+                let x = put(buffer, inside, 14, y, &value, state.theme.style(Role::Text));
+                put(buffer, inside, (x + 2).max(40), y, field.help, state.theme.style(Role::Dim));
+            }
+            let words: Vec<String> = form.arguments().iter().map(|word| quoted(word)).collect();
+            let line = format!("{} {}", program(state), words.join(" "));
+            for (i, part) in wrapped(&clean(&line), usize::from(inside.width)).iter().take(3).enumerate() {
+                put(
+                    buffer,
+                    inside,
+                    0,
+                    form.fields.len() as u16 + 1 + i as u16,
+                    part,
+                    state.theme.style(Role::Good),
+                );
+            }
+            if let Some((role, said)) = &state.said {
+                put_right(
+                    buffer,
+                    area,
+                    area.height - 1,
+                    &format!(" {} ", clean(said)),
+                    state.theme.style(*role),
+                );
+            }
         }
         Overlay::Text { title, lines, scroll } => {
             let inside = frame(state, buffer, area, title);

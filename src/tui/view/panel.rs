@@ -44,7 +44,7 @@ pub fn panel(
         height: inner_height,
     };
     let at = put(buffer, area, margin, 0, title, theme.style(Role::Title));
-    put(buffer, area, at + 1, 0, unit, dim);
+    let title_end = put(buffer, area, at + 1, 0, unit, dim);
     for row in 0..inner_height {
         put(buffer, area, margin, 1 + row, "│", dim);
     }
@@ -54,7 +54,7 @@ pub fn panel(
             continue;
         }
         last = Some(row);
-        let label_area = Rect { width: margin.saturating_sub(0), ..area };
+        let label_area = Rect { width: margin, ..area };
         put_right(buffer, label_area, 1 + row, &label, dim);
         put(buffer, area, margin, 1 + row, "┤", dim);
     }
@@ -78,6 +78,8 @@ pub fn panel(
     let room = usize::from(area.width.saturating_sub(taken));
     if width(x_label) < room {
         put_right(buffer, area, bottom + 1, x_label, dim);
+    } else if usize::from(title_end) + width(x_label) + 12 < usize::from(area.width) {
+        put(buffer, area, title_end + 1, 0, &format!("against {x_label}"), dim);
     }
     inner
 }

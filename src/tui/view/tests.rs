@@ -1,11 +1,11 @@
 use crossterm::event::KeyCode;
 
-use crate::tui::fixture::{SIZES, key, listed, typed};
+use crate::tui::fixture::{SIZES, at_work, key, listed, opened, typed};
 use crate::tui::jobs::list::ListAnswer;
 use crate::tui::message::Msg;
 use crate::tui::picture;
 use crate::tui::run::drawn;
-use crate::tui::state::State;
+use crate::tui::state::{State, View};
 use crate::tui::theme::Kind;
 use crate::tui::update::update;
 
@@ -99,4 +99,75 @@ fn without_colours_no_cell_has_one() {
     let (buffer, _) = drawn(&state);
     use ratatui::style::Color;
     assert!(buffer.content().iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+}
+
+#[test]
+fn one_galaxy() {
+    snapshots!("galaxy", opened);
+    snapshots!("marginals", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "l");
+        state
+    });
+    snapshots!("corner", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "ll");
+        state
+    });
+    snapshots!("history", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "lll");
+        state
+    });
+    snapshots!("source", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "llll");
+        state
+    });
+}
+
+#[test]
+fn a_pair_large_and_changed_data() {
+    snapshots!("zoom", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "z");
+        state
+    });
+    snapshots!("what-if", |size| {
+        let mut state = opened(size);
+        typed(&mut state, "w+++");
+        state
+    });
+}
+
+#[test]
+fn models_and_validation() {
+    snapshots!("models", |size| at_work(size, View::Models));
+    snapshots!("validation", |size| at_work(size, View::Validation));
+    snapshots!("ranks", |size| {
+        let mut state = at_work(size, View::Validation);
+        typed(&mut state, "l");
+        state
+    });
+    snapshots!("runs", |size| {
+        let mut state = at_work(size, View::Runs);
+        typed(&mut state, "t");
+        state
+    });
+}
+
+#[test]
+fn every_view_draws_at_any_size() {
+    let views = [View::Galaxies, View::Models, View::Validation, View::Runs];
+    for size in [(40, 10), (41, 11), (63, 13), (80, 24), (99, 17), (300, 80)] {
+        for view in views {
+            drawn(&at_work(size, view));
+        }
+        let mut state = opened(size);
+        for keys in ["l", "l", "z", "z", "l", "l", "l", "w", "?"] {
+            typed(&mut state, keys);
+            let shown = screen(&state);
+            assert!(shown.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
 }

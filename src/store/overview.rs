@@ -1,0 +1,147 @@
+//! Trainings, validations and work under way, in a row each: what a list of them shows.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::StoreError;
+use super::ids::{CheckpointId, RunId, TrainingId, ValidationId};
+use super::models::parse_json;
+use super::validations::{Metric, Validation};
+use super::{Store, verify_blob};
+use crate::hash::ContentHash;
+
+/// A training with how far it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRow {
+    pub id: TrainingId,
+    pub name: Option<String>,
+    /// Name of the search it is a trial of, and which.
+    pub search: Option<(String, u32)>,
+    pub run: RunId,
+    /// As the run's row says; one whose process is gone still says `running`.
+    pub state: String,
+    pub epochs: u64,
+    pub n_examples: u64,
+    pub best_valid_ln_prob: Option<f64>,
+    pub elapsed_s: f64,
+    /// Whether a state to resume from is kept.
+    pub resumable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidationRow {
+    pub id: ValidationId,
+    pub name: Option<String>,
+    pub checkpoint: CheckpointId,
+    pub checkpoint_name: String,
+    pub config: serde_json::Value,
+    pub begun_utc: String,
+}
+
+impl Store {
+    /// All trainings, newest first.
+    pub fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT t.training_id, t.name, t.search, t.trial, t.run_id, r.state, count(h.epoch), max(h.n_examples), \
+             max(h.valid_ln_prob), max(h.elapsed_s), \
+             EXISTS (SELECT 1 FROM training_state s WHERE s.training_id = t.training_id) \
+             FROM training t JOIN run r USING (run_id) LEFT JOIN training_history h USING (training_id) \
+             GROUP BY t.training_id ORDER BY t.training_id DESC",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let search: Option<String> = row.get(2)?;
+            Ok(TrainingRow {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                search: search.zip(row.get::<_, Option<u32>>(3)?),
+                run: row.get(4)?,
+                state: row.get(5)?,
+                epochs: row.get::<_, i64>(6)? as u64,
+                n_examples: row.get::<_, Option<i64>>(7)?.unwrap_or(0) as u64,
+                best_valid_ln_prob: row.get(8)?,
+                elapsed_s: row.get::<_, Option<f64>>(9)?.unwrap_or(0.0),
+                resumable: row.get(10)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// All validations, newest first.
+    pub fn validations(&self) -> Result<Vec<ValidationRow>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT v.validation_id, v.name, v.checkpoint_id, coalesce(c.name, substr(lower(hex(c.hash)), 1, 12)), \
+             v.config, r.started_utc FROM validation v JOIN checkpoint c USING (checkpoint_id) \
+             JOIN run r ON r.run_id = v.run_id ORDER BY v.validation_id DESC",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let config: String = row.get(4)?;
+            let row = ValidationRow {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                checkpoint: row.get(2)?,
+                checkpoint_name: row.get(3)?,
+                config: serde_json::Value::Null,
+                begun_utc: row.get(5)?,
+            };
+            Ok((row, config))
+        })?;
+        rows.map(|row| {
+            let (mut row, config) = row?;
+            row.config = parse_json(|| format!("validation {}", row.id), &config)?;
+            Ok(row)
+        })
+        .collect()
+    }
+
+    /// One validation with its numbers and evidence, verified.
+    pub fn validation(&self, id: ValidationId) -> Result<Option<Validation>, StoreError> {
+        let found = self
+            .conn
+            .query_row(
+                "SELECT hash, name, report, data, data_hash FROM validation WHERE validation_id = ?1",
+                [id],
+                |row| {
+                    let data: (Option<Vec<u8>>, Option<ContentHash>) = (row.get(3)?, row.get(4)?);
+                    Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?, data))
+                },
+            )
+            .optional()?;
+        let Some((hash, name, report, (arrays, expected))) = found else { return Ok(None) };
+        if let (Some(bytes), Some(expected)) = (arrays.as_deref(), expected) {
+            verify_blob(|| format!("validation {id}"), bytes, expected)?;
+        }
+        let report = report.map(|text| parse_json(|| format!("validation {id}"), &text)).transpose()?;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT metric, parameter, subset, value, low, high, p_value FROM validation_metric \
+             WHERE validation_id = ?1 ORDER BY metric, parameter, subset",
+        )?;
+        let rows = statement.query_map(params![id], |row| {
+            Ok(Metric {
+                metric: row.get(0)?,
+                parameter: row.get(1)?,
+                subset: row.get(2)?,
+                value: row.get(3)?,
+                low: row.get(4)?,
+                high: row.get(5)?,
+                p_value: row.get(6)?,
+            })
+        })?;
+        let metrics = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Some(Validation { id, hash, name, report, metrics, arrays }))
+    }
+
+    /// Posteriors and reasons of the newest set that is not complete, and rows of the newest such ingest: how far
+    /// work under way is, in words of (what, done).
+    pub fn under_way(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut all = Vec::new();
+        let set = "SELECT s.name, (SELECT count(*) FROM posterior p WHERE p.posterior_set_id = s.posterior_set_id) \
+                   FROM posterior_set s WHERE NOT s.complete ORDER BY s.posterior_set_id DESC LIMIT 1";
+        let ingest =
+            "SELECT file_name, n_read FROM ingest WHERE NOT complete ORDER BY ingest_id DESC LIMIT 1";
+        for sql in [set, ingest] {
+            let found: Option<(String, i64)> =
+                self.conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            all.extend(found.map(|(name, n)| (name, n as u64)));
+        }
+        Ok(all)
+    }
+}
