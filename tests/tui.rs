@@ -22,7 +22,7 @@ impl Screen {
         let screen = Self { socket: format!("sedflow-test-{name}-{}", std::process::id()) };
         // the shell stays, to show what the terminal is like afterwards
         let shell = format!(
-            "sh -c \"{line}; echo ended with $?; stty -a | tr ' ' '\\n' | grep -x -e '-*icanon' -e '-*echo'; cat\""
+            "sh -c \"{line}; echo ended with \\$?; stty -a | tr ' ' '\\n' | grep -x -e '-*icanon' -e '-*echo'; cat\""
         );
         let made = screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", &shell]);
         assert!(made.status.success(), "{made:?}");
@@ -111,7 +111,7 @@ fn a_session_in_a_terminal_starts_searches_opens_asks_what_if_resizes_and_leaves
     screen.keys(&["x"]);
     screen.shows(" 1 of ~1 000 galaxies");
     screen.keys(&["Enter"]);
-    screen.shows("observed");
+    screen.shows("star formation");
     screen.keys(&["w"]);
     screen.shows("not the catalog's data");
     screen.keys(&["+"]);

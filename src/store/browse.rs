@@ -284,6 +284,11 @@ impl Store {
         Ok(self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?)
     }
 
+    /// Keeps fewer pages of the file in memory than a reader does otherwise.
+    pub fn limit_cache(&self, kib: i64) -> Result<(), StoreError> {
+        Ok(self.conn.pragma_update(None, "cache_size", -kib.max(64))?)
+    }
+
     pub fn interrupter(&self) -> Interrupter {
         Interrupter(self.conn.get_interrupt_handle())
     }

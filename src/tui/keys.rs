@@ -304,6 +304,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_the_table_as_it_is() {
+        let found = include_str!("../../docs/tui.md").contains(&markdown());
+        assert!(found, "docs/tui.md: put `sedflow tui --keys` in place of its tables");
+    }
+
+    #[test]
     fn keys_are_written_as_people_write_them() {
         let with = |code, modifiers| spelled(KeyEvent::new(code, modifiers));
         assert_eq!(with(KeyCode::Char('d'), KeyModifiers::CONTROL), "Ctrl-d");

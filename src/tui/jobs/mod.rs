@@ -67,6 +67,9 @@ impl Workers {
     }
 }
 
+/// Pages each worker keeps; what is looked at together is near together.
+const CACHE_KIB: i64 = 8 << 10;
+
 /// The receiving end of a worker: a store that is opened when first needed.
 pub struct Desk {
     catalog: PathBuf,
@@ -82,7 +85,9 @@ impl Desk {
     /// The catalog; opened again if it could not be opened before.
     pub fn store(&mut self) -> Result<&Store, StoreError> {
         if self.store.is_none() {
-            self.store = Some(Store::open(&self.catalog, Mode::Read)?);
+            let store = Store::open(&self.catalog, Mode::Read)?;
+            store.limit_cache(CACHE_KIB)?;
+            self.store = Some(store);
         }
         match &self.store {
             Some(store) => Ok(store),
