@@ -387,7 +387,7 @@ mod tests {
         let galaxies: Vec<_> = (0..12)
             .map(|i| {
                 let mut one = galaxy(i, &format!("g{i}"));
-                one.redshift = (i % 4 != 3).then(|| 0.2 - 0.01 * (i / 2) as f64);
+                one.redshift = (i % 4 != 3).then_some(0.2 - 0.01 * (i / 2) as f64);
                 one
             })
             .collect();

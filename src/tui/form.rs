@@ -2,6 +2,9 @@
 
 use super::line::Line;
 
+/// Label, option (empty for a word by itself), value, help.
+type FieldSpec = (&'static str, &'static str, &'static str, &'static str);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Train,
@@ -28,9 +31,7 @@ impl Kind {
     }
 
     /// The words of the command, and its fields: label, option (empty for a word by itself), value, help.
-    fn fields(
-        self,
-    ) -> (&'static [&'static str], Vec<(&'static str, &'static str, &'static str, &'static str)>) {
+    fn fields(self) -> (&'static [&'static str], Vec<FieldSpec>) {
         match self {
             Kind::Train => (
                 &["train"],

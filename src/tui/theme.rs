@@ -118,23 +118,22 @@ fn dark(role: Role) -> Style {
     let fg = |color: u32| Style::new().fg(rgb(color));
     match role {
         Role::Text => Style::new(),
-        Role::Dim => fg(0x84_8a_96),
-        Role::Title => fg(0x8f_c7_ff).add_modifier(Modifier::BOLD),
-        Role::Key => fg(0xf0_c6_74),
-        Role::Chosen => Style::new().bg(rgb(0x2b_3a_55)).add_modifier(Modifier::BOLD),
-        Role::Mark => fg(0xe6_9f_00).add_modifier(Modifier::BOLD),
-        Role::Good => fg(0x2f_c0_96),
-        Role::Warning => fg(0xe6_9f_00),
-        Role::Bad => fg(0xff_7a_45).add_modifier(Modifier::BOLD),
-        Role::Observed => fg(0xff_7a_45).add_modifier(Modifier::BOLD),
-        Role::Median => fg(0xb4_e2_ff),
-        Role::Inner => fg(0x4a_a8_e8),
-        Role::Outer => fg(0x2a_5f_8c),
-        Role::Prior => fg(0x9a_9a_9a),
-        Role::WhatIf => Style::new().fg(rgb(0x16_16_16)).bg(rgb(0xe6_9f_00)).add_modifier(Modifier::BOLD),
+        Role::Dim => fg(0x848a96),
+        Role::Title => fg(0x8fc7ff).add_modifier(Modifier::BOLD),
+        Role::Key => fg(0xf0c674),
+        Role::Chosen => Style::new().bg(rgb(0x2b3a55)).add_modifier(Modifier::BOLD),
+        Role::Mark => fg(0xe69f00).add_modifier(Modifier::BOLD),
+        Role::Good => fg(0x2fc096),
+        Role::Warning => fg(0xe69f00),
+        Role::Bad => fg(0xff7a45).add_modifier(Modifier::BOLD),
+        Role::Observed => fg(0xff7a45).add_modifier(Modifier::BOLD),
+        Role::Median => fg(0xb4e2ff),
+        Role::Inner => fg(0x4aa8e8),
+        Role::Outer => fg(0x2a5f8c),
+        Role::Prior => fg(0x9a9a9a),
+        Role::WhatIf => Style::new().fg(rgb(0x161616)).bg(rgb(0xe69f00)).add_modifier(Modifier::BOLD),
         Role::Series(k) => {
-            fg([0x56_b4_e9, 0xff_7a_45, 0x2f_c0_96, 0xe0_94_bd, 0xe6_9f_00, 0xf0_e4_42, 0xcc_cc_cc]
-                [usize::from(k) % 7])
+            fg([0x56b4e9, 0xff7a45, 0x2fc096, 0xe094bd, 0xe69f00, 0xf0e442, 0xcccccc][usize::from(k) % 7])
         }
     }
 }
@@ -143,23 +142,22 @@ fn light(role: Role) -> Style {
     let fg = |color: u32| Style::new().fg(rgb(color));
     match role {
         Role::Text => Style::new(),
-        Role::Dim => fg(0x6a_70_7a),
-        Role::Title => fg(0x00_4c_7d).add_modifier(Modifier::BOLD),
-        Role::Key => fg(0x8a_4b_00),
-        Role::Chosen => Style::new().bg(rgb(0xcf_e3_f7)).add_modifier(Modifier::BOLD),
-        Role::Mark => fg(0x9a_5b_00).add_modifier(Modifier::BOLD),
-        Role::Good => fg(0x00_77_56),
-        Role::Warning => fg(0x9a_5b_00),
-        Role::Bad => fg(0xb0_3a_00).add_modifier(Modifier::BOLD),
-        Role::Observed => fg(0xc0_48_00).add_modifier(Modifier::BOLD),
-        Role::Median => fg(0x00_3f_66),
-        Role::Inner => fg(0x1f_86_c4),
-        Role::Outer => fg(0x8c_c4_ea),
-        Role::Prior => fg(0x70_70_70),
-        Role::WhatIf => Style::new().fg(rgb(0xff_ff_ff)).bg(rgb(0x9a_5b_00)).add_modifier(Modifier::BOLD),
+        Role::Dim => fg(0x6a707a),
+        Role::Title => fg(0x004c7d).add_modifier(Modifier::BOLD),
+        Role::Key => fg(0x8a4b00),
+        Role::Chosen => Style::new().bg(rgb(0xcfe3f7)).add_modifier(Modifier::BOLD),
+        Role::Mark => fg(0x9a5b00).add_modifier(Modifier::BOLD),
+        Role::Good => fg(0x007756),
+        Role::Warning => fg(0x9a5b00),
+        Role::Bad => fg(0xb03a00).add_modifier(Modifier::BOLD),
+        Role::Observed => fg(0xc04800).add_modifier(Modifier::BOLD),
+        Role::Median => fg(0x003f66),
+        Role::Inner => fg(0x1f86c4),
+        Role::Outer => fg(0x8cc4ea),
+        Role::Prior => fg(0x707070),
+        Role::WhatIf => Style::new().fg(rgb(0xffffff)).bg(rgb(0x9a5b00)).add_modifier(Modifier::BOLD),
         Role::Series(k) => {
-            fg([0x00_72_b2, 0xd5_5e_00, 0x00_7d_5b, 0xa8_4f_7e, 0x9a_6a_00, 0x2b_86_b8, 0x14_14_14]
-                [usize::from(k) % 7])
+            fg([0x0072b2, 0xd55e00, 0x007d5b, 0xa84f7e, 0x9a6a00, 0x2b86b8, 0x141414][usize::from(k) % 7])
         }
     }
 }

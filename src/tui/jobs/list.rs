@@ -510,6 +510,9 @@ fn set_of(store: &Store, id: Option<PosteriorSetId>) -> anyhow::Result<Posterior
     }
 }
 
+/// How alike a name is: its score, then its length and number, less being more.
+type Rank = std::cmp::Reverse<(u32, std::cmp::Reverse<(usize, i64)>)>;
+
 /// Galaxies whose identifiers have the letters of `wanted` in this order, the most alike first.
 fn by_name(store: &Store, wanted: &str, stale: &dyn Fn() -> bool) -> Result<Vec<GalaxyId>, StoreError> {
     let pattern = Pattern::parse(wanted, CaseMatching::Smart, Normalization::Smart);
@@ -517,7 +520,7 @@ fn by_name(store: &Store, wanted: &str, stale: &dyn Fn() -> bool) -> Result<Vec<
     let mut letters = Vec::new();
     let mut n = 0_u64;
     // the worst of the best on top: higher scores, then shorter names, then lower numbers win
-    let mut best: BinaryHeap<std::cmp::Reverse<(u32, std::cmp::Reverse<(usize, i64)>)>> = BinaryHeap::new();
+    let mut best: BinaryHeap<Rank> = BinaryHeap::new();
     store.each_name(&mut |id, name| {
         n += 1;
         if n.is_multiple_of(4096) && stale() {

@@ -208,11 +208,10 @@ fn photometry(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
         let y = 1 + i as u16;
         row(state, buffer, area, y, &band.name, (band.flux_nmgy, band.sigma_nmgy), [false; 2], &band.flags);
     }
-    let mut y = 1 + seen.bands.len() as u16;
-    for (name, description) in &seen.cuts {
+    for (i, (name, description)) in seen.cuts.iter().enumerate() {
         let text = format!("fails cut {}: {}", clean(name), clean(description));
+        let y = (1 + seen.bands.len() + i) as u16;
         put(buffer, area, 1, y, &text, theme.style(Role::Warning));
-        y += 1;
     }
     if seen.bands.is_empty() {
         put(buffer, area, 1, 1, "no photometry", plain);
