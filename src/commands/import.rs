@@ -71,7 +71,7 @@ pub fn run(args: ImportArgs, context: &Context) -> anyhow::Result<Outcome> {
     for file in &args.files {
         let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
         let n_bytes = opened.metadata()?.len();
-        inputs.push(Artifact::file(&file.display().to_string(), ContentHash::of_reader(opened)?, n_bytes));
+        inputs.push(Artifact::file(file.display().to_string(), ContentHash::of_reader(opened)?, n_bytes));
     }
     let config = json!({
         "set": args.set, "method": args.method, "survey": args.survey, "galaxy": args.galaxy, "names": args.names,

@@ -241,9 +241,9 @@ pub fn write_sedflow_hdf5(
             }
             _ => vec![0; batch.rows],
         });
-        for i in 1..5 {
-            let (dtype, width) = array_of(&head[i]);
-            parts.push(bytes(&head[i], &batch.columns[i], dtype, width));
+        for (field, values) in head.iter().zip(&batch.columns).take(5).skip(1) {
+            let (dtype, width) = array_of(field);
+            parts.push(bytes(field, values, dtype, width));
         }
         for (field, values) in draws.iter().zip(&batch.columns[head.len()..]) {
             let (dtype, width) = array_of(field);

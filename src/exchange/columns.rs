@@ -283,17 +283,19 @@ enum BandWhat {
     Flags,
 }
 
+/// Band; its UCD word; per survey the filter curve.
+type KnownBand = (String, Option<String>, Vec<(String, String)>);
+
 /// Bands, filters, extinction and cuts, by survey.
 struct Surveys {
-    /// Band; its UCD word; per survey the filter curve.
-    bands: Vec<(String, Option<String>, Vec<(String, String)>)>,
+    bands: Vec<KnownBand>,
     extinction: Vec<(String, String)>,
     cuts: Option<Value>,
 }
 
 impl Surveys {
     fn new(store: &Store) -> Result<Self, ExchangeError> {
-        let mut bands: Vec<(String, Option<String>, Vec<(String, String)>)> = Vec::new();
+        let mut bands: Vec<KnownBand> = Vec::new();
         for survey in store.surveys()? {
             for band in store.bands(survey.band_set)? {
                 let place = bands.iter().position(|(name, ..)| *name == band.name).unwrap_or_else(|| {

@@ -215,7 +215,7 @@ impl Edge {
             .points
             .iter()
             .flat_map(|point| sky::cone_ranges(point.0, point.1, self.reach_deg))
-            .map(|range| (range.start() >> shift << shift, ((range.end() >> shift) + 1 << shift) - 1))
+            .map(|range| (range.start() >> shift << shift, (((range.end() >> shift) + 1) << shift) - 1))
             .collect();
         ranges.sort_unstable();
         let mut merged: Vec<(u64, u64)> = Vec::new();
