@@ -85,6 +85,8 @@ pub enum Command {
     Layouts(commands::ingest::LayoutsArgs),
     /// List the runs, newest first
     Log(commands::log::LogArgs),
+    /// Write manual pages, or the reference of all commands
+    Man(commands::man::ManArgs),
     /// One galaxy's posterior by Markov chains, with what says whether they converged
     Mcmc(commands::mcmc::McmcArgs),
     /// Make one posterior set of shards that other catalogs hold
@@ -117,6 +119,8 @@ pub enum Command {
     Show(commands::show::ShowArgs),
     /// Simulate galaxies for training
     Simulate(commands::simulate::SimulateArgs),
+    /// Run the shards of a plan as a Slurm job array, and merge them in a job after it
+    Slurm(commands::slurm::SlurmArgs),
     /// Train a flow on simulations
     Train(commands::train::TrainArgs),
     /// Browse galaxies and posteriors in the terminal
@@ -188,6 +192,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Init(args) => commands::init::run(args, context),
         Command::Layouts(args) => commands::ingest::layouts(args, context),
         Command::Log(args) => commands::log::run(args, context),
+        Command::Man(args) => commands::man::run(args, context),
         Command::Mcmc(args) => commands::mcmc::run(args, context),
         Command::Merge(args) => commands::merge::run(args, context),
         Command::Noise(command) => commands::noise::run(command, context),
@@ -201,6 +206,7 @@ fn dispatch(command: Command, context: &Context) -> anyhow::Result<Outcome> {
         Command::Shard(command) => commands::shard::run(command, context),
         Command::Show(args) => commands::show::run(args, context),
         Command::Simulate(args) => commands::simulate::run(args, context),
+        Command::Slurm(args) => commands::slurm::run(args, context),
         Command::Train(args) => commands::train::run(args, context),
         Command::Tui(args) => tui::run(args, context),
         Command::Validate(args) => commands::validate::run(args, context),

@@ -14,6 +14,7 @@ use super::super::merge::{Shard, merge};
 use super::super::{Context, Outcome, setup};
 use super::plan::PlanArgs;
 use super::{each_selected, make_folder};
+use crate::flow::train::Clock;
 use crate::output::grouped;
 use crate::rng::Streams;
 use crate::shards::{Layout, Rates, ShardOf};
@@ -199,7 +200,7 @@ fn measure(args: &PlanArgs, main: &Store, ids: &[GalaxyId], context: &Context) -
     let begun = Instant::now();
     let path = scratch.0.join("shard.db");
     let mut store = Store::create(&path)?;
-    let (tally, set, start_s, bare, with_galaxies) =
+    let (core_s, set, start_s, bare, with_galaxies) =
         store.recorded(&spec, |store, run| -> anyhow::Result<_> {
             let empty = store.size_bytes()?;
             store.take_galaxies(run, main, &few, false)?;
@@ -207,11 +208,14 @@ fn measure(args: &PlanArgs, main: &Store, ids: &[GalaxyId], context: &Context) -
             let loaded = setup::carry_checkpoint(store, run, main, bytes.clone(), &label)?;
             let with_galaxies = store.size_bytes()?;
             let start_s = begun.elapsed().as_secs_f64();
-            let (tally, set, state) = answer_with(store, run, &job, &loaded, &terminal)?;
+            // Processor time, so that a busy machine changes nothing.
+            let begun = Clock::Processor.now();
+            let (_, set, state) = answer_with(store, run, &job, &loaded, &terminal)?;
             if state == RunState::Interrupted {
                 bail!("stopped");
             }
-            Ok(((tally, set, start_s, with_galaxies - input, with_galaxies), RunState::Done))
+            let core_s = Clock::Processor.now() - begun;
+            Ok(((core_s, set, start_s, with_galaxies - input, with_galaxies), RunState::Done))
         })?;
     let with_answers = store.size_bytes()?;
     drop(store);
@@ -227,11 +231,10 @@ fn measure(args: &PlanArgs, main: &Store, ids: &[GalaxyId], context: &Context) -
         merge(whole, run, &[shard], None, false, &silent)?;
         Ok((begun.elapsed().as_secs_f64(), RunState::Done))
     })?;
-    let threads = rayon::current_num_threads();
     let n_few = few.len() as f64;
     Ok(Measured {
         rates: Rates {
-            core_s_per_galaxy: tally.seconds * threads as f64 / n_few,
+            core_s_per_galaxy: core_s / n_few,
             start_s,
             answer_bytes: with_answers.saturating_sub(with_galaxies) as f64 / n_few,
             input_bytes: (with_galaxies - bare) as f64 / n_few,
@@ -239,6 +242,6 @@ fn measure(args: &PlanArgs, main: &Store, ids: &[GalaxyId], context: &Context) -
             merged_per_s: n_few / merge_s.max(1e-9),
         },
         galaxies: few.len(),
-        threads,
+        threads: rayon::current_num_threads(),
     })
 }
