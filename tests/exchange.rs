@@ -109,15 +109,15 @@ fn odd_galaxy(row: usize, n_bands: usize) -> GalaxyRecord {
             _ => format!("J{row}"),
         },
         source_row: row as u64,
-        position: (row % 7 != 0)
+        position: (!row.is_multiple_of(7))
             .then(|| SkyPosition { ra_deg: (x * 57.0) % 360.0, dec_deg: -80.0 + 0.1 * x }),
-        redshift: (row % 3 != 0).then_some(x * 0.01),
+        redshift: (!row.is_multiple_of(3)).then_some(x * 0.01),
         redshift_err: (row % 6 == 1).then_some(1e-5 * x),
         photometry: (0..n_bands).map(phot).collect(),
         extra: vec![
-            if row % 4 == 0 { ExtraValue::Null } else { ExtraValue::Float(x) },
+            if row.is_multiple_of(4) { ExtraValue::Null } else { ExtraValue::Float(x) },
             note,
-            if row % 5 == 0 { ExtraValue::Null } else { ExtraValue::Int(i64::MAX - row as i64) },
+            if row.is_multiple_of(5) { ExtraValue::Null } else { ExtraValue::Int(i64::MAX - row as i64) },
             ExtraValue::Int(row as i64),
         ],
         cuts_failed: row as u64 % 4,
