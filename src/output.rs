@@ -15,6 +15,11 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
+/// Decimals that show two digits of an error.
+pub fn decimals_of(error: f64) -> usize {
+    if error.is_finite() && error > 0.0 { (1.0 - error.log10().floor()).clamp(0.0, 8.0) as usize } else { 3 }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
     /// Aligned columns, for eyes

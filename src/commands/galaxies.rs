@@ -43,7 +43,11 @@ pub fn run(args: GalaxiesArgs, context: &Context) -> anyhow::Result<Outcome> {
     let columns = match args.columns.as_slice() {
         [] => default_columns(&store)?,
         [all] if all == "all" => store.galaxy_columns()?.into_iter().map(|(name, _)| name).collect(),
-        names => names.to_vec(),
+        names => {
+            let known = store.galaxy_columns()?;
+            let is_known = |name: &str| known.iter().any(|(column, _)| column == name);
+            names.iter().map(|name| if is_known(name) { name } else { name.trim() }.to_owned()).collect()
+        }
     };
     let condition = args.condition.as_deref();
     let all = Selection { condition, cone: args.cone, limit: args.limit, ..Selection::default() };

@@ -146,6 +146,25 @@ pub struct PosteriorRow {
     pub summary: Vec<Summary>,
 }
 
+impl PosteriorRow {
+    /// What tells how good the posterior is, each with its name; what its method does not have is left out.
+    pub fn quality(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        [
+            ("effective draws", self.ess),
+            ("sampling efficiency", self.efficiency),
+            ("Pareto k", self.pareto_k),
+            ("ln evidence", self.ln_evidence),
+            ("R-hat", self.r_hat),
+            ("acceptance", self.acceptance),
+            ("χ² of the best draw", self.chi2_best),
+            ("predictive p", self.ppc_p_value),
+            ("distance to training", self.ood_score),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 /// A row read back, its samples verified.
 #[derive(Debug, Clone)]
 pub struct StoredPosterior {

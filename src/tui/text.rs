@@ -43,11 +43,6 @@ pub fn pad(text: &str, columns: usize, right: bool) -> String {
     if right { space + &fitted } else { fitted + &space }
 }
 
-/// Decimals that show two digits of an error.
-pub fn decimals_of(error: f64) -> usize {
-    if error.is_finite() && error > 0.0 { (1.0 - error.log10().floor()).clamp(0.0, 6.0) as usize } else { 3 }
-}
-
 /// A number of so many decimals with a true minus sign; a dash for none.
 pub fn number(value: f64, decimals: usize) -> String {
     if value.is_finite() { format!("{value:.decimals$}").replace('-', "−") } else { "–".to_owned() }

@@ -10,7 +10,7 @@ use crate::codec::{self, NamedDraws};
 use crate::commands::{draws, resolve};
 use crate::galaxy::phot_flag;
 use crate::infer::{Npe, reason_meaning};
-use crate::output::{Format, for_eyes, short_real};
+use crate::output::{Format, decimals_of, for_eyes, short_real};
 use crate::prior::{PARAMS, Prior, param_index};
 use crate::sed::DerivedTable;
 use crate::store::{
@@ -396,11 +396,6 @@ fn photometry_row(row: &[Value]) -> Vec<String> {
     vec![text(0), text(1), flux, flux_error, mag, mag_error, snr, text(6)]
 }
 
-/// Decimals that show two digits of an error.
-fn decimals_of(error: f64) -> usize {
-    if error.is_finite() && error > 0.0 { (1.0 - error.log10().floor()).clamp(0.0, 8.0) as usize } else { 3 }
-}
-
 fn print_answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let (row, set) = (&answer.row, &answer.set);
     write!(out, "\nposterior set {}", for_eyes(set.name.as_bytes()))?;
@@ -415,21 +410,8 @@ fn print_answer(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         }
         None => write!(out, "no posterior")?,
     }
-    let numbers = [
-        ("effective draws", row.ess),
-        ("sampling efficiency", row.efficiency),
-        ("Pareto k", row.pareto_k),
-        ("ln evidence", row.ln_evidence),
-        ("R-hat", row.r_hat),
-        ("acceptance", row.acceptance),
-        ("chi2 of the best draw", row.chi2_best),
-        ("predictive p", row.ppc_p_value),
-        ("distance to the training set (1: its 99.9 %)", row.ood_score),
-    ];
-    for (what, value) in numbers {
-        if let Some(value) = value {
-            write!(out, "; {what} {}", short_real((value * 1000.0).round() / 1000.0))?;
-        }
+    for (what, value) in row.quality() {
+        write!(out, "; {what} {}", short_real((value * 1000.0).round() / 1000.0))?;
     }
     writeln!(out)?;
     for code in row.reason.iter().flat_map(|reason| reason.split_whitespace()) {

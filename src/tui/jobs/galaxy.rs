@@ -13,7 +13,7 @@ use crate::commands::setup::{self, Loaded};
 use crate::commands::{draws, infer};
 use crate::galaxy::phot_flag;
 use crate::infer::{Measured, column_names, join_reasons};
-use crate::store::{CheckpointId, GalaxyId, PosteriorRow, PosteriorSet, PosteriorSetId, Store};
+use crate::store::{CheckpointId, GalaxyId, PosteriorSet, PosteriorSetId, Store};
 use crate::tui::message::Msg;
 use crate::tui::portrait::{self, Density, DrawSet, History, MarginalPlot, SedCurves, TELLING};
 
@@ -294,7 +294,7 @@ impl Painter {
             method: row.method.map(|method| method.as_str().to_owned()),
             reason: row.reason.clone(),
             n_draws: row.n_draws,
-            numbers: numbers(row),
+            numbers: row.quality().collect(),
             marginals,
             chosen,
             pairs,
@@ -438,23 +438,6 @@ fn data_of(store: &Store, loaded: &Loaded, galaxy: GalaxyId) -> anyhow::Result<D
         sigma_nmgy: measured.sigma_nmgy,
         zred: observed.redshift.unwrap_or(f64::NAN),
     })
-}
-
-fn numbers(row: &PosteriorRow) -> Vec<(&'static str, f64)> {
-    [
-        ("effective draws", row.ess),
-        ("sampling efficiency", row.efficiency),
-        ("Pareto k", row.pareto_k),
-        ("ln evidence", row.ln_evidence),
-        ("R-hat", row.r_hat),
-        ("acceptance", row.acceptance),
-        ("χ² of the best draw", row.chi2_best),
-        ("predictive p", row.ppc_p_value),
-        ("distance to training", row.ood_score),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name, value?)))
-    .collect()
 }
 
 /// The set asked for if it has the galaxy, else the current one, else any that has.

@@ -8,6 +8,7 @@
 //!  j down  / name  & filter ...                                keys that count here
 //! ```
 
+mod draws;
 pub mod galaxies;
 mod galaxy;
 mod overlay;
