@@ -1,13 +1,11 @@
 //! Trainings, validations and work under way, in a row each: what a list of them shows.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::OptionalExtension;
 
+use super::Store;
 use super::error::StoreError;
 use super::ids::{CheckpointId, RunId, TrainingId, ValidationId};
 use super::models::parse_json;
-use super::validations::{Metric, Validation};
-use super::{Store, verify_blob};
-use crate::hash::ContentHash;
 
 /// A training with how far it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,43 +88,6 @@ impl Store {
             Ok(row)
         })
         .collect()
-    }
-
-    /// One validation with its numbers and evidence, verified.
-    pub fn validation(&self, id: ValidationId) -> Result<Option<Validation>, StoreError> {
-        let found = self
-            .conn
-            .query_row(
-                "SELECT hash, name, report, data, data_hash FROM validation WHERE validation_id = ?1",
-                [id],
-                |row| {
-                    let data: (Option<Vec<u8>>, Option<ContentHash>) = (row.get(3)?, row.get(4)?);
-                    Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?, data))
-                },
-            )
-            .optional()?;
-        let Some((hash, name, report, (arrays, expected))) = found else { return Ok(None) };
-        if let (Some(bytes), Some(expected)) = (arrays.as_deref(), expected) {
-            verify_blob(|| format!("validation {id}"), bytes, expected)?;
-        }
-        let report = report.map(|text| parse_json(|| format!("validation {id}"), &text)).transpose()?;
-        let mut statement = self.conn.prepare_cached(
-            "SELECT metric, parameter, subset, value, low, high, p_value FROM validation_metric \
-             WHERE validation_id = ?1 ORDER BY metric, parameter, subset",
-        )?;
-        let rows = statement.query_map(params![id], |row| {
-            Ok(Metric {
-                metric: row.get(0)?,
-                parameter: row.get(1)?,
-                subset: row.get(2)?,
-                value: row.get(3)?,
-                low: row.get(4)?,
-                high: row.get(5)?,
-                p_value: row.get(6)?,
-            })
-        })?;
-        let metrics = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Some(Validation { id, hash, name, report, metrics, arrays }))
     }
 
     /// Posteriors and reasons of the newest set that is not complete, and rows of the newest such ingest: how far

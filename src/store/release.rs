@@ -317,22 +317,7 @@ impl Store {
 
     /// Remembers a release that lies in its file, unless it is known.
     pub fn record_release(&mut self, run: RunId, release: &Release) -> Result<(), StoreError> {
-        self.conn.execute(
-            "INSERT INTO release (hash, name, posterior_set_id, file_name, licence, citation, doi, manifest, run_id) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
-            params![
-                release.hash,
-                release.name,
-                release.set,
-                release.file_name,
-                release.licence,
-                release.citation,
-                release.doi,
-                release.manifest.to_string(),
-                run
-            ],
-        )?;
-        Ok(())
+        insert_release(&self.conn, run, release)
     }
 
     /// Fills a new file at `building` with everything, and describes it.
@@ -418,21 +403,7 @@ impl Store {
              FROM source.run WHERE run_id = ?1",
             [run],
         )?;
-        conn.execute(
-            "INSERT INTO main.release (hash, name, posterior_set_id, file_name, licence, citation, doi, manifest, run_id) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
-                release.hash,
-                release.name,
-                release.set,
-                release.file_name,
-                release.licence,
-                release.citation,
-                release.doi,
-                release.manifest.to_string(),
-                run
-            ],
-        )?;
+        insert_release(&conn, run, &release)?;
         conn.execute_batch("COMMIT; DETACH source; PRAGMA foreign_keys = ON; ANALYZE;")?;
         let broken: i64 =
             conn.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
@@ -525,6 +496,26 @@ impl Store {
         }
         Ok(differences)
     }
+}
+
+/// The row of a release; one that is known stays as it is.
+fn insert_release(conn: &Connection, run: RunId, release: &Release) -> Result<(), StoreError> {
+    conn.execute(
+        "INSERT INTO main.release (hash, name, posterior_set_id, file_name, licence, citation, doi, manifest, run_id) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (hash) DO NOTHING",
+        params![
+            release.hash,
+            release.name,
+            release.set,
+            release.file_name,
+            release.licence,
+            release.citation,
+            release.doi,
+            release.manifest.to_string(),
+            run
+        ],
+    )?;
+    Ok(())
 }
 
 /// Gives a whole file its name; a file that came to be there meanwhile is not replaced.

@@ -113,19 +113,25 @@ impl Store {
         config: &Value,
     ) -> Result<Option<Validation>, StoreError> {
         let hash = hash_of(checkpoint, config);
+        let sql = "SELECT validation_id FROM validation WHERE hash = ?1";
+        let id: Option<ValidationId> = self.conn.query_row(sql, [hash], |row| row.get(0)).optional()?;
+        id.map_or(Ok(None), |id| self.validation(id))
+    }
+
+    /// One validation with its numbers and evidence, verified.
+    pub fn validation(&self, id: ValidationId) -> Result<Option<Validation>, StoreError> {
         let found = self
             .conn
             .query_row(
-                "SELECT validation_id, name, report, data, data_hash FROM validation WHERE hash = ?1",
-                [hash],
+                "SELECT hash, name, report, data, data_hash FROM validation WHERE validation_id = ?1",
+                [id],
                 |row| {
-                    let report: Option<String> = row.get(2)?;
                     let data: (Option<Vec<u8>>, Option<ContentHash>) = (row.get(3)?, row.get(4)?);
-                    Ok((row.get::<_, ValidationId>(0)?, row.get::<_, Option<String>>(1)?, report, data))
+                    Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<String>>(2)?, data))
                 },
             )
             .optional()?;
-        let Some((id, name, report, (arrays, expected))) = found else { return Ok(None) };
+        let Some((hash, name, report, (arrays, expected))) = found else { return Ok(None) };
         if let (Some(bytes), Some(expected)) = (arrays.as_deref(), expected) {
             verify_blob(|| format!("validation {id}"), bytes, expected)?;
         }
@@ -134,7 +140,7 @@ impl Store {
             "SELECT metric, parameter, subset, value, low, high, p_value FROM validation_metric \
              WHERE validation_id = ?1 ORDER BY metric, parameter, subset",
         )?;
-        let rows = statement.query_map([id], |row| {
+        let rows = statement.query_map(params![id], |row| {
             Ok(Metric {
                 metric: row.get(0)?,
                 parameter: row.get(1)?,
