@@ -32,12 +32,12 @@ pub struct DemoArgs {
 }
 
 pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let terminal = Terminal::new(context.quiet);
     let out = args.out.clone().unwrap_or_else(|| match context.catalog.as_path() {
         catalog if catalog == Path::new(DEFAULT_CATALOG) => "sedflow-demo.db".into(),
         catalog => catalog.to_owned(),
     });
     let context = Context { catalog: out.clone(), quiet: context.quiet };
+    let terminal = Terminal::new(context.quiet, &out);
     let mut store = Store::open_or_create(&out)?;
     if let Some(other) = store.surveys()?.iter().find(|survey| survey.name != SAMPLE_SURVEY) {
         bail!(

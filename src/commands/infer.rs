@@ -213,7 +213,7 @@ pub fn run(command: InferCommand, context: &Context) -> anyhow::Result<Outcome> 
         return answer_shard(&command, context);
     }
     let args = command.args;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = setup::open(&context.catalog)?;
     let (tally, set, state) = infer_recorded(&mut store, &args, &terminal)?;
     if !context.quiet {

@@ -131,7 +131,7 @@ fn layout_names() -> String {
 }
 
 pub fn run(args: IngestArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     if args.sample {
         return with_sample(|file| ingest_one(file, SAMPLE_NAME, &args, context, &terminal));
     }

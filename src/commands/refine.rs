@@ -26,7 +26,7 @@ pub struct RefineArgs {
 }
 
 pub fn run(args: RefineArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = setup::open(&context.catalog)?;
     let old = plot::posterior_set(&store, args.set.as_deref())?;
     if !old.complete {

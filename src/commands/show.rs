@@ -168,7 +168,7 @@ fn run_sheets(store: &Store, id: crate::store::RunId) -> anyhow::Result<Vec<Shee
     let mut run = store.run(id)?;
     // as the list shows it: interrupted, where its process is gone
     if let Some(listed) = store.runs()?.into_iter().find(|listed| listed.id == id) {
-        run.state = listed.state;
+        (run.state, run.elapsed_s) = (listed.state, listed.elapsed_s);
     }
     let text = |text: &str| Value::text(text);
     let optional = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::text);

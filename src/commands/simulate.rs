@@ -139,7 +139,7 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
     }
     // before an hour of simulating, not after it
     let export = args.export.as_deref().map(ExportFormat::of).transpose()?;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = Store::open_or_create(&context.catalog)?;
     let config = json!({
         "n": args.n, "seed": args.seed, "name": args.name, "prior": args.prior, "noise": args.noise,

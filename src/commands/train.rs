@@ -148,7 +148,7 @@ impl BatchSource for Stream<'_> {
 }
 
 pub fn run(args: TrainArgs, context: &Context) -> anyhow::Result<Outcome> {
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = Store::open_or_create(&context.catalog)?;
     let config = json!({
         "name": args.name, "set": args.set, "budget_s": args.budget.0.as_secs_f64(), "steps": args.steps,

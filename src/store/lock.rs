@@ -11,11 +11,29 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Who holds the lock, as written into the lock file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     pub process_id: u32,
     pub command: String,
     pub run_id: Option<i64>,
+    /// How far it is, where it has said so.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+}
+
+/// How far long work is, for whoever looks on from another process.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Standing {
+    /// What is being done: "inferring".
+    pub what: String,
+    /// The unit counted, in the plural.
+    pub unit: String,
+    pub done: u64,
+    pub total: Option<u64>,
+    pub eta_s: Option<f64>,
+    /// What it says of itself: "epoch 3: ln q -8.1".
+    #[serde(default)]
+    pub said: Option<String>,
 }
 
 impl std::fmt::Display for Holder {
@@ -59,8 +77,12 @@ impl WriterLock {
             match file.try_lock() {
                 // The holder removes the file when it ends; a lock on a removed file locks nothing.
                 Ok(()) if same_file(&file, &path) => {
-                    let holder =
-                        Holder { process_id: std::process::id(), command: this_command(), run_id: None };
+                    let holder = Holder {
+                        process_id: std::process::id(),
+                        command: this_command(),
+                        run_id: None,
+                        standing: None,
+                    };
                     let mut lock = WriterLock { file, path, holder };
                     lock.write_holder()?;
                     return Ok(Acquired::Yes(lock));
@@ -79,10 +101,7 @@ impl WriterLock {
     }
 
     fn write_holder(&mut self) -> std::io::Result<()> {
-        let text = serde_json::to_vec(&self.holder)?;
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(&text)
+        write(&mut self.file, &self.holder)
     }
 }
 
@@ -100,6 +119,32 @@ pub fn is_held(catalog: &Path) -> bool {
         Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
         Err(_) => false,
     }
+}
+
+/// Who holds the writer lock of `catalog`, where anybody does and it can be read.
+pub fn holder(catalog: &Path) -> Option<Holder> {
+    if is_held(catalog) { read_holder(&lock_path(catalog)) } else { None }
+}
+
+/// Writes into the lock of `catalog` how far the work of this process is; nothing where another process holds it, or
+/// none does.
+pub fn post(catalog: &Path, standing: Option<Standing>) -> std::io::Result<()> {
+    let path = lock_path(catalog);
+    match read_holder(&path) {
+        Some(holder) if holder.process_id == std::process::id() => {
+            let mut file = OpenOptions::new().write(true).open(&path)?;
+            write(&mut file, &Holder { standing, ..holder })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// In one piece where the file system can, and never empty in between.
+fn write(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    let text = serde_json::to_vec(holder)?;
+    file.rewind()?;
+    file.write_all(&text)?;
+    file.set_len(text.len() as u64)
 }
 
 fn read_holder(path: &Path) -> Option<Holder> {
@@ -151,8 +196,15 @@ mod tests {
         assert!(is_held(&catalog));
         let Acquired::HeldBy(Some(holder)) = WriterLock::acquire(&catalog).unwrap() else { panic!("held") };
         assert_eq!((holder.process_id, holder.run_id), (std::process::id(), Some(7)));
+        let standing =
+            Standing { what: "inferring".into(), unit: "galaxies".into(), done: 3, ..Standing::default() };
+        post(&catalog, Some(standing.clone())).unwrap();
+        assert_eq!(super::holder(&catalog).unwrap(), Holder { standing: Some(standing), ..holder.clone() });
+        post(&catalog, None).unwrap();
+        assert_eq!(super::holder(&catalog), Some(holder));
         drop(first);
-        assert!(!is_held(&catalog) && !lock_path(&catalog).exists());
+        post(&catalog, None).unwrap();
+        assert!(!is_held(&catalog) && super::holder(&catalog).is_none() && !lock_path(&catalog).exists());
         assert!(matches!(WriterLock::acquire(&catalog).unwrap(), Acquired::Yes(_)));
     }
 }

@@ -57,6 +57,7 @@ pub use exchange::KnownCut;
 pub use gc::Removed;
 pub use ids::*;
 pub use ingests::KnownIngest;
+pub use lock::{Holder, Standing};
 pub use merge::{Merged, SetIdentity};
 pub use models::{KnownGrid, Named, SspGridSpec};
 pub use overview::{TrainingRow, ValidationRow};
@@ -271,6 +272,16 @@ impl Store {
     /// True for what a process leaves that was killed while it made a catalog; [`Store::open_or_create`] takes it over.
     pub fn is_half_made(path: &Path) -> bool {
         files::is_half_made(path)
+    }
+
+    /// Which process writes to the catalog at `path`, where one does, and how far it is.
+    pub fn writer(path: &Path) -> Option<Holder> {
+        lock::holder(path)
+    }
+
+    /// Lets other processes see how far this one is, where it is the one that writes to the catalog at `path`.
+    pub fn post(path: &Path, standing: Option<Standing>) -> std::io::Result<()> {
+        lock::post(path, standing)
     }
 
     /// True while some process writes to the catalog at `path`.

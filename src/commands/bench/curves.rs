@@ -57,7 +57,7 @@ pub fn run(args: CurvesArgs, context: &Context) -> anyhow::Result<Outcome> {
     if !(args.minutes > 0.0 && args.minutes <= 1e5) || args.held_out < 2 {
         anyhow::bail!("--minutes is {}, expected above 0; --held-out at least 2", args.minutes);
     }
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let options = SimulateArgs {
         n: 1 << 40,
         seed: args.seed,

@@ -135,7 +135,7 @@ pub fn run(args: ExportArgs, context: &Context) -> anyhow::Result<Outcome> {
         (None, current) => current,
     };
     let chosen = Chosen::new(&args, &store, set.as_ref(), context)?;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let log_units = args.log_units.unwrap_or(match format {
         Format::Ecsv => LogUnits::Dex,
         _ => LogUnits::Log,

@@ -70,7 +70,7 @@ pub fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Outcome> {
         echoed.iter().map(|&(column, _)| table.columns()[column].name.clone()).collect();
     header.extend(evaluator.names.iter().cloned());
     writer.columns(&header)?;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     terminal.report(Event::Started { what: name.clone(), total: table.n_rows(), unit: "galaxies" });
     let mut rejected = Rejected { name, found: 0 };
     let mut done = 0;

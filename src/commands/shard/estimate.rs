@@ -190,7 +190,7 @@ fn measure(args: &PlanArgs, main: &Store, ids: &[GalaxyId], context: &Context) -
     chosen.sort_unstable();
     let few: Vec<GalaxyId> = chosen.into_iter().map(|place| ids[place]).collect();
     let scratch = Scratch::new()?;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let infer = &args.infer;
     let job = infer.job(Which::Shard(None, ShardOf { index: 1, of: 1 }))?;
     let config = infer.config(&job);

@@ -113,7 +113,7 @@ pub fn answer_shard(command: &InferCommand, context: &Context) -> anyhow::Result
         context.remark(&format!("no galaxy falls into shard {shard}: nothing to do"));
         return Ok(Outcome::Done);
     }
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &out);
     let job = args.job(Which::Shard(args.condition.as_deref(), shard))?;
     let mut config = args.config(&job);
     config["shard"] = json!(shard.to_string());

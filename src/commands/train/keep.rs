@@ -16,6 +16,8 @@ use crate::store::{Epoch, RunId, Store, TrainingId, TrainingSetId, TrainingSpec}
 
 /// A killed training loses at most this much.
 pub const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// How often its history is committed in between, at the end of an epoch.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// The catalog and what all trainings of one command share.
 pub struct Catalog<'a> {
@@ -105,7 +107,15 @@ impl<'a> Catalog<'a> {
         Ok(self.store.put_epochs(id, &epochs, Some((last, state)))?)
     }
 
-    /// Trains one on all threads, in slices, and saves it after each.
+    /// Commits the history since the last time, for whoever looks on: what is resumed is the state saved last.
+    fn tell_row(&mut self, id: TrainingId, trainer: &Trainer) -> anyhow::Result<()> {
+        let saved = self.saved.entry(id).or_insert(0);
+        let epochs: Vec<Epoch> = trainer.history()[*saved..].iter().map(epoch).collect();
+        *saved = trainer.history().len();
+        Ok(self.store.put_epochs(id, &epochs, None)?)
+    }
+
+    /// Trains one on all threads, in slices that end with an epoch where they can, and saves it now and then.
     pub fn run_one(
         &mut self,
         id: TrainingId,
@@ -114,11 +124,24 @@ impl<'a> Catalog<'a> {
         progress: &dyn Progress,
     ) -> anyhow::Result<Stop> {
         let first = AtomicBool::new(true);
+        let mut save_at = Instant::now() + SAVE_EVERY;
         loop {
-            let slice = Slice { inner: progress, until: Instant::now() + SAVE_EVERY, first: &first };
+            let slice = Slice {
+                inner: progress,
+                until: save_at,
+                tell_at: Instant::now() + TELL_EVERY,
+                told: AtomicBool::new(false),
+                first: &first,
+            };
             let stop = trainer.run(data, &slice)?;
+            let goes_on = stop == Stop::Cancelled && !progress.cancelled();
+            if goes_on && Instant::now() < save_at {
+                self.tell_row(id, trainer)?;
+                continue;
+            }
             self.save_row(id, trainer, &trainer.to_bytes()?)?;
-            if stop != Stop::Cancelled || progress.cancelled() {
+            save_at = Instant::now() + SAVE_EVERY;
+            if !goes_on {
                 progress.report(Event::Finished);
                 return Ok(stop);
             }
@@ -212,11 +235,17 @@ fn epoch(record: &EpochRecord) -> Epoch {
 struct Slice<'a> {
     inner: &'a dyn Progress,
     until: Instant,
+    /// From here on the end of an epoch is the end of the slice.
+    tell_at: Instant,
+    told: AtomicBool,
     first: &'a AtomicBool,
 }
 
 impl Progress for Slice<'_> {
     fn report(&self, event: Event) {
+        if matches!(event, Event::Training { validation_ln_prob: Some(_), .. }) {
+            self.told.store(Instant::now() >= self.tell_at, Ordering::Relaxed);
+        }
         match event {
             Event::Started { .. } if !self.first.swap(false, Ordering::Relaxed) => {}
             Event::Finished => {}
@@ -226,6 +255,6 @@ impl Progress for Slice<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.inner.cancelled() || Instant::now() >= self.until
+        self.inner.cancelled() || self.told.load(Ordering::Relaxed) || Instant::now() >= self.until
     }
 }

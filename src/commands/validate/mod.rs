@@ -114,7 +114,7 @@ impl Validated {
 
 pub fn run(args: ValidateArgs, context: &Context) -> anyhow::Result<Outcome> {
     check(&args)?;
-    let terminal = Terminal::new(context.quiet);
+    let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = Store::open_or_create(&context.catalog)?;
     let names = match &args.named {
         _ if !args.compare.is_empty() => args.compare.clone(),
