@@ -139,6 +139,9 @@ fn galaxies_are_listed_by_condition_cone_and_limit() {
     assert!(stderr(&limited).contains("2 of 3 galaxies"), "{}", stderr(&limited));
     fails(&sedflow(&path, &["galaxies", "--where", "1) UNION SELECT (1"]), "is not a condition on galaxies");
     fails(&sedflow(&path, &["galaxies", "--columns", "weight"]), "there is no column `weight`");
+    // of many names the nearest, and where the rest is
+    fails(&sedflow(&path, &["galaxies", "--columns", "redshit"]), " are redshift, redshift_err, ");
+    fails(&sedflow(&path, &["galaxies", "--columns", "redshit"]), "--list-columns` lists them");
 }
 
 #[test]

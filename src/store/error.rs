@@ -60,7 +60,7 @@ pub enum StoreError {
     ExtraCount { object_id: String, expected: usize, found: usize },
     #[error("run {run} is {state} and takes no change")]
     RunEnded { run: i64, state: RunState },
-    #[error("there is no {kind} `{name}` in this catalog{}", did_you_mean(.known))]
+    #[error("there is no {kind} `{name}` in this catalog{}", did_you_mean(kind, name, .known))]
     NoSuch { kind: &'static str, name: String, known: Vec<String> },
     #[error(
         "the {kind} `{name}` exists already, made otherwise; products are immutable, so take another name"
@@ -113,10 +113,23 @@ pub(super) fn what(error: &rusqlite::Error) -> String {
     }
 }
 
-fn did_you_mean(known: &[String]) -> String {
+/// Names said at most.
+const FEW: usize = 6;
+
+/// The names there are; of many, those most like the one asked for.
+fn did_you_mean(kind: &str, name: &str, known: &[String]) -> String {
+    let advice = if kind == "column" { "; `sedflow galaxies --list-columns` lists them" } else { "" };
     match known {
         [] => String::new(),
-        names => format!("; there is {}", names.join(", ")),
+        names if names.len() <= FEW => format!("; there is {}", names.join(", ")),
+        names => {
+            let wanted = name.to_lowercase();
+            let alike = |known: &&String| strsim::jaro_winkler(&wanted, &known.to_lowercase());
+            let mut nearest: Vec<&String> = names.iter().collect();
+            nearest.sort_by(|a, b| alike(b).total_cmp(&alike(a)));
+            let shown: Vec<&str> = nearest.into_iter().take(FEW).map(String::as_str).collect();
+            format!("; the nearest of {} are {}{advice}", names.len(), shown.join(", "))
+        }
     }
 }
 

@@ -274,7 +274,12 @@ impl Store {
                 rusqlite::Error::SqlInputError { offset, .. } => usize::try_from(*offset).unwrap_or(0),
                 _ => 0,
             };
-            let at = at.saturating_sub(before.len()).min(condition.len());
+            let at = at.saturating_sub(before.len());
+            if at > condition.len() {
+                // the word it stumbled over is one of ours
+                let end = condition.trim_end().chars().count();
+                return StoreError::Expression(ExprError::new(condition, end, "it ends too early"));
+            }
             let at = condition.char_indices().take_while(|(byte, _)| *byte < at).count();
             StoreError::Expression(ExprError::new(condition, at, super::error::what(&error)))
         };
