@@ -241,3 +241,27 @@ fn a_figure_is_saved_as_its_name_says() {
     assert!(matches!(canvas.save(&folder.path().join("a.pdf")), Err(PlotError::Extension { .. })));
     assert!(matches!(canvas.save(Path::new("/nowhere/a.svg")), Err(PlotError::Write { .. })));
 }
+
+#[test]
+fn a_drawing_of_few_colours_is_smaller_with_a_palette_and_looks_the_same() {
+    let mut canvas = canvas::Canvas::new(200.0, 100.0);
+    let square = vec![(0.0, 0.0), (200.0, 0.0), (200.0, 100.0), (0.0, 100.0)];
+    canvas.fill(&[square], canvas::Color(23, 26, 33), 1.0);
+    for i in 0..12 {
+        canvas.circle((10.0 + 15.0 * f64::from(i), 50.0), 6.0, Some(canvas::Color(86, 180, 233)), None);
+    }
+    canvas.text((20.0, 20.0), "galaxies", 13, canvas::Anchor::Start, false);
+    let pixels = |bytes: &[u8]| {
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        let channels = info.color_type.samples();
+        pixels.chunks_exact(channels).flat_map(|p| [p[0], p[1], p[2]]).collect::<Vec<u8>>()
+    };
+    let (full, small) = (canvas.png().unwrap(), canvas.small_png().unwrap());
+    assert!(2 * small.len() < full.len(), "{} of {}", small.len(), full.len());
+    let off = pixels(&full).iter().zip(pixels(&small)).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+    assert!(off <= 16, "{off}");
+}

@@ -257,10 +257,16 @@ pub fn png(buffer: &Buffer, kind: Kind) -> Result<Vec<u8>, crate::plot::PlotErro
                 let mut at = x;
                 for c in text.chars() {
                     let cells = super::text::width(c.encode_utf8(&mut [0; 4])) as f64;
+                    // letters wider than a cell would lie over their neighbours
+                    let size = match c {
+                        'W' | '%' | '@' => 11,
+                        'M' | 'm' | 'w' => 12,
+                        _ => 13,
+                    };
                     canvas.colored_text(
                         (at + 0.5 * w * cells, y + 13.0),
                         &c.to_string(),
-                        13,
+                        size,
                         Anchor::Middle,
                         false,
                         paint(color),
@@ -270,7 +276,7 @@ pub fn png(buffer: &Buffer, kind: Kind) -> Result<Vec<u8>, crate::plot::PlotErro
             }
         }
     }
-    canvas.png()
+    canvas.small_png()
 }
 
 #[cfg(test)]
