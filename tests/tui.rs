@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A terminal in tmux, on a server of its own that ends with it.
 struct Screen {
@@ -155,6 +155,30 @@ fn a_terminal_is_given_back_after_ctrl_c_and_after_a_kill() {
 }
 
 #[test]
+fn a_terminal_is_given_back_after_a_panic() {
+    let this = std::env::current_exe().unwrap();
+    let line = format!(
+        "RUST_BACKTRACE=0 {} --exact --ignored --nocapture panics_with_the_terminal_taken",
+        this.display()
+    );
+    let Some(screen) = Screen::open("panic", &line) else { return };
+    let text = screen.shows("ended with 101");
+    assert!(text.contains("as on purpose") && !text.contains("on the other screen"), "{text}");
+    assert!(!text.contains("-icanon") && !text.contains("-echo"), "{text}");
+}
+
+/// What the test above runs in a terminal.
+#[test]
+#[ignore = "fails on purpose, in a terminal that another test makes"]
+fn panics_with_the_terminal_taken() {
+    use sedflow::tui::terminal;
+    terminal::hook_panics();
+    let _guard = terminal::Guard::take(true).unwrap();
+    print!("on the other screen");
+    panic!("as on purpose");
+}
+
+#[test]
 fn what_is_no_catalog_is_said_on_the_screen() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("notes.txt");
@@ -163,6 +187,219 @@ fn what_is_no_catalog_is_said_on_the_screen() {
     let Some(screen) = Screen::open("foreign", &line) else { return };
     screen.shows("is not a sedflow catalog");
     screen.keys(&["q"]);
+    screen.shows("ended with 0");
+}
+
+#[test]
+fn posteriors_of_three_sets_are_laid_over_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path());
+    for (method, name) in [("is", "weighted"), ("mcmc", "chains")] {
+        let arguments = ["--where", "galaxy_id = 1", "--draws", "200", "--method", method, "--name", name];
+        run(&catalog, &[&["--quiet", "infer"][..], &arguments].concat());
+    }
+    let line = format!("{} tui {}", sedflow(), catalog.display());
+    let Some(screen) = Screen::open("overlay", &line) else { return };
+    screen.shows("set chains");
+    screen.keys(&["Enter"]);
+    screen.shows("mcmc · 200 draws · chains");
+    screen.keys(&["o"]);
+    let text = screen.shows("━━ chains (mcmc)");
+    assert!(text.contains("━━ weighted (npe+is)") && text.contains("━━ sdss-ugriz (npe)"), "{text}");
+    screen.keys(&["s"]);
+    screen.shows("posterior set sdss-ugriz");
+    screen.keys(&["Q"]);
+    screen.shows("ended with 0");
+}
+
+/// Breaks the draws of the first three galaxies, each in another way, as a failing disk would.
+fn damage(catalog: &Path) {
+    let file = rusqlite::Connection::open(catalog).unwrap();
+    let mut triggers = file
+        .prepare("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'posterior'")
+        .unwrap();
+    let triggers: Vec<(String, String)> = triggers
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<rusqlite::Result<_>>()
+        .unwrap();
+    triggers.iter().for_each(|(name, _)| file.execute_batch(&format!("DROP TRIGGER {name}")).unwrap());
+    let draws = "SELECT samples FROM posterior WHERE galaxy_id = ?1";
+    for galaxy in 1..=3 {
+        let mut bytes: Vec<u8> = file.query_row(draws, [galaxy], |row| row.get(0)).unwrap();
+        let middle = bytes.len() / 2;
+        match galaxy {
+            1 => bytes[middle] ^= 0xff,
+            2 => bytes.truncate(50),
+            _ => bytes.fill(0),
+        }
+        let update = "UPDATE posterior SET samples = ?2 WHERE galaxy_id = ?1";
+        assert_eq!(file.execute(update, rusqlite::params![galaxy, bytes]).unwrap(), 1);
+    }
+    triggers.iter().for_each(|(_, sql)| file.execute_batch(sql).unwrap());
+}
+
+#[test]
+fn damaged_draws_are_said_beside_what_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(folder.path());
+    damage(&catalog);
+    let line = format!("{} tui {}", sedflow(), catalog.display());
+    let Some(screen) = Screen::open("damaged", &line) else { return };
+    screen.shows("of ~1 000 galaxies");
+    screen.keys(&["Enter"]);
+    for galaxy in ["1", "2", "3"] {
+        let text = screen.shows(&format!("the posterior of galaxy {galaxy}"));
+        assert!(text.contains("is damaged"), "{text}");
+        assert!(galaxy != "1" || text.contains("AB mag"), "{text}");
+        // every page bears it
+        screen.keys(&["l", "l", "l", "l", "l", "o", "w", "n"]);
+    }
+    // the next one is whole; overlays are on the page of marginals
+    screen.keys(&["h"]);
+    screen.shows("npe · 500 draws");
+    screen.keys(&["Q"]);
+    screen.shows("ended with 0");
+}
+
+#[test]
+fn names_with_escape_codes_and_empty_shelves_do_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = folder.path().join("odd.db");
+    let bands = ["u", "g", "r", "i", "z"];
+    let head: String =
+        bands.iter().map(|b| format!(",maggies_sdss_{b}0,maggies_unc_sdss_{b}0")).collect::<String>();
+    let row = |name: &str| format!("{name},10,10,0.08{}\n", ",1e-7,3e-9".repeat(5));
+    let table = format!("objid,ra,dec,redshift{head}\n{}{}", row("\x1b[2J\x1b[31mevil\x07"), row("星系団"));
+    let file = folder.path().join("odd.csv");
+    std::fs::write(&file, table).unwrap();
+    run(&catalog, &["--quiet", "init"]);
+    run(&catalog, &["--quiet", "ingest", file.to_str().unwrap()]);
+    let line = format!("{} tui {}", sedflow(), catalog.display());
+    let Some(screen) = Screen::open("odd", &line) else { return };
+    let text = screen.shows("星系団");
+    assert!(text.contains("\\u{1b}[2J\\u{1b}[31mevil\\u{7}"), "{text}");
+    screen.keys(&["Enter"]);
+    let text = screen.shows("no posterior set has this galaxy");
+    assert!(text.contains("prospector/\\u{1b}[2J\\u{1b}[31mevil\\u{7}"), "{text}");
+    // nothing to change, to lay over or to go to: said, and the session goes on
+    screen.keys(&["w", "o", "s", "z", "Escape", "Escape", "Escape"]);
+    screen.keys(&["&"]);
+    screen.keys(&["-l", "redshift <"]);
+    screen.keys(&["Enter"]);
+    screen.shows("it ends too early (character 11)");
+    screen.keys(&["Tab"]);
+    screen.shows("no checkpoint and no training yet");
+    screen.keys(&["Tab"]);
+    screen.shows("no checkpoint has been validated yet");
+    screen.keys(&["b", "l", "Enter", "Tab"]);
+    screen.shows("ingest");
+    screen.keys(&["Q"]);
+    screen.shows("ended with 0");
+}
+
+#[test]
+fn a_file_that_others_write_to_is_followed_and_a_release_only_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = folder.path().join("growing.db");
+    let line = format!("{} tui {}", sedflow(), catalog.display());
+    let Some(screen) = Screen::open("growing", &line) else { return };
+    screen.shows("there is no catalog at");
+    run(&catalog, &["--quiet", "init"]);
+    screen.shows("no galaxies yet");
+    run(&catalog, &["--quiet", "ingest", "--sample"]);
+    screen.shows("1 000 galaxies");
+    run(
+        &catalog,
+        &[
+            "--quiet",
+            "infer",
+            "--where",
+            "galaxy_id <= 3",
+            "--draws",
+            "200",
+            "--store",
+            "both",
+            "--method",
+            "npe",
+        ],
+    );
+    screen.shows("set sdss-ugriz");
+    screen.keys(&["Enter"]);
+    screen.shows("npe · 200 draws");
+    screen.keys(&["Q"]);
+    screen.shows("ended with 0");
+
+    let release = folder.path().join("release.db");
+    run(
+        &catalog,
+        &[
+            "--quiet",
+            "release",
+            "build",
+            "sdss-ugriz",
+            "--profile",
+            "small",
+            "--out",
+            release.to_str().unwrap(),
+        ],
+    );
+    let line = format!("{} tui {}", sedflow(), release.display());
+    let Some(screen) = Screen::open("release", &line) else { return };
+    screen.shows("of 3 galaxies");
+    screen.keys(&["Enter"]);
+    screen.shows("npe · 200 draws");
+    screen.keys(&["q", "Tab", "t", "Enter"]);
+    screen.shows("is a release, which is never changed");
+    screen.keys(&["Q"]);
+    screen.shows("ended with 0");
+}
+
+#[test]
+fn a_training_is_started_watched_stopped_and_resumed_and_one_elsewhere_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = folder.path().join("models.db");
+    run(&catalog, &["--quiet", "init"]);
+    let line = format!("TMPDIR={} {} tui {}", folder.path().display(), sedflow(), catalog.display());
+    let Some(screen) = Screen::open("training", &line) else { return };
+    screen.shows("no galaxies yet");
+    screen.keys(&["Tab"]);
+    screen.shows("no checkpoint and no training yet");
+    screen.keys(&["t", "C-u"]);
+    screen.keys(&["-l", "mine"]);
+    screen.shows("train --name=mine --budget=30m");
+    screen.keys(&["Enter"]);
+    // how far it is, before its first epoch has ended
+    let text = screen.shows(" min left");
+    assert!(text.contains("running") && text.contains("epoch 0: ln q"), "{text}");
+    screen.keys(&["S"]);
+    screen.shows("stopped; what was committed is kept");
+    screen.shows("interrupted");
+    screen.keys(&["r"]);
+    screen.shows("train --resume --name=mine --budget=60m");
+    screen.keys(&["Enter"]);
+    screen.shows("running");
+    screen.shows(" min left");
+    screen.keys(&["Tab", "Tab"]);
+    screen.shows("train --resume --name=mine");
+    screen.keys(&["L"]);
+    screen.shows("going on after");
+    screen.keys(&["q", "S"]);
+    screen.shows("train: stopped; what was committed is kept");
+
+    let mut elsewhere = Command::new(sedflow())
+        .arg("-C")
+        .arg(&catalog)
+        .args(["--quiet", "train", "--name", "elsewhere", "--budget", "30m", "--hidden", "32"])
+        .spawn()
+        .unwrap();
+    let text = screen.shows(&format!("process {}", elsewhere.id()));
+    assert!(text.contains("running"), "{text}");
+    screen.shows(" min left");
+    assert!(Command::new("kill").arg(elsewhere.id().to_string()).status().unwrap().success());
+    elsewhere.wait().unwrap();
+    screen.shows("interrupted");
+    screen.keys(&["Q"]);
     screen.shows("ended with 0");
 }
 

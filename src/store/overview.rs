@@ -6,6 +6,7 @@ use super::Store;
 use super::error::StoreError;
 use super::ids::{CheckpointId, RunId, TrainingId, ValidationId};
 use super::models::parse_json;
+use super::runs::RunState;
 
 /// A training with how far it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,9 +15,9 @@ pub struct TrainingRow {
     pub name: Option<String>,
     /// Name of the search it is a trial of, and which.
     pub search: Option<(String, u32)>,
+    /// The run that worked on it last, and how that stands.
     pub run: RunId,
-    /// As the run's row says; one whose process is gone still says `running`.
-    pub state: String,
+    pub state: RunState,
     pub epochs: u64,
     pub n_examples: u64,
     pub best_valid_ln_prob: Option<f64>,
@@ -38,29 +39,42 @@ pub struct ValidationRow {
 impl Store {
     /// All trainings, newest first.
     pub fn trainings(&self) -> Result<Vec<TrainingRow>, StoreError> {
+        let alive = self.writer_is_alive();
         let mut statement = self.conn.prepare_cached(
-            "SELECT t.training_id, t.name, t.search, t.trial, t.run_id, r.state, count(h.epoch), max(h.n_examples), \
+            "SELECT t.training_id, t.name, t.search, t.trial, r.run_id, r.state, count(h.epoch), max(h.n_examples), \
              max(h.valid_ln_prob), max(h.elapsed_s), \
              EXISTS (SELECT 1 FROM training_state s WHERE s.training_id = t.training_id) \
-             FROM training t JOIN run r USING (run_id) LEFT JOIN training_history h USING (training_id) \
+             FROM training t LEFT JOIN training_history h USING (training_id) \
+             JOIN run r ON r.run_id = max(t.run_id, coalesce((SELECT max(o.run_id) FROM run_output o \
+             WHERE o.hash = t.hash AND o.kind = 'training'), 0)) \
              GROUP BY t.training_id ORDER BY t.training_id DESC",
         )?;
         let rows = statement.query_map([], |row| {
             let search: Option<String> = row.get(2)?;
-            Ok(TrainingRow {
+            let state: String = row.get(5)?;
+            let row = TrainingRow {
                 id: row.get(0)?,
                 name: row.get(1)?,
                 search: search.zip(row.get::<_, Option<u32>>(3)?),
                 run: row.get(4)?,
-                state: row.get(5)?,
+                state: RunState::Running,
                 epochs: row.get::<_, i64>(6)? as u64,
                 n_examples: row.get::<_, Option<i64>>(7)?.unwrap_or(0) as u64,
                 best_valid_ln_prob: row.get(8)?,
                 elapsed_s: row.get::<_, Option<f64>>(9)?.unwrap_or(0.0),
                 resumable: row.get(10)?,
-            })
+            };
+            Ok((row, state))
         })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        rows.map(|row| {
+            let (mut row, state) = row?;
+            row.state = match state.parse()? {
+                RunState::Running if !alive => RunState::Interrupted,
+                state => state,
+            };
+            Ok(row)
+        })
+        .collect()
     }
 
     /// All validations, newest first.

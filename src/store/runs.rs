@@ -100,6 +100,7 @@ pub struct Run {
     pub process_id: i64,
     pub started_utc: String,
     pub ended_utc: Option<String>,
+    /// So far, where it runs.
     pub elapsed_s: Option<f64>,
     pub state: RunState,
     pub message: Option<String>,
@@ -108,7 +109,7 @@ pub struct Run {
 
 const RUN_COLUMNS: &str = "run_id, command, arguments, config, seed, program_version, git_commit, host_arch, host_os, \
      host_cores, process_id, started_utc, ended_utc, state, message, resumes_run_id, \
-     (julianday(ended_utc) - julianday(started_utc)) * 86400.0";
+     (julianday(CASE state WHEN 'running' THEN 'now' ELSE ended_utc END) - julianday(started_utc)) * 86400.0";
 
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
@@ -233,7 +234,8 @@ impl Store {
             .map(|run| {
                 let mut run = run?;
                 if run.state == RunState::Running && !alive {
-                    run.state = RunState::Interrupted;
+                    // when its process ended is not known
+                    (run.state, run.elapsed_s) = (RunState::Interrupted, None);
                 }
                 Ok(run)
             })

@@ -199,12 +199,60 @@ pub fn opened(size: (u16, u16)) -> State {
     state
 }
 
+/// A galaxy opened with the posteriors of two other sets laid over its own.
+pub fn overlaid(size: (u16, u16)) -> State {
+    use super::jobs::galaxy::GalaxyAnswer;
+    let mut state = opened(size);
+    typed(&mut state, "o");
+    let other = |id: i64, name: &str, method: &str, shift: f64| {
+        let mut other = portrait();
+        (other.set, other.name, other.method) = (Some(PosteriorSetId(id)), name.into(), Some(method.into()));
+        for marginal in &mut other.marginals {
+            let by = (shift * marginal.heights.len() as f64) as usize;
+            marginal.heights.rotate_right(by);
+        }
+        std::sync::Arc::new(other)
+    };
+    let others = vec![other(2, "refined", "npe", 0.05), other(3, "chains \x1b[2J", "mcmc", 0.1)];
+    let generation = state.galaxy_generation;
+    update(&mut state, Msg::Galaxy(GalaxyAnswer::Others { generation, others, problem: None }));
+    state
+}
+
 /// Models, validations and runs as a catalog at work has them.
 pub fn at_work(size: (u16, u16), view: super::state::View) -> State {
-    use super::jobs::products::{
-        CheckpointRow, Findings, HistoryCurves, Lists, ProductsAnswer, ProductsAsk, Series,
+    use super::jobs::products::{CheckpointRow, HistoryCurves, Lists, ProductsAnswer, ProductsAsk, Series};
+    use crate::store::{
+        CheckpointId, Holder, Run, RunId, RunState, Standing, TrainingId, TrainingRow, ValidationId,
+        ValidationRow,
     };
-    use crate::store::{CheckpointId, Metric, RunId, TrainingId, TrainingRow, ValidationId, ValidationRow};
+    let run = |id: i64, command: &str, state: RunState| Run {
+        id: RunId(id),
+        command: command.into(),
+        arguments: vec!["-C".into(), "catalog.db".into(), command.into()],
+        config: serde_json::json!({}),
+        seed: Some(7),
+        program_version: "1.2.3".into(),
+        git_commit: "unknown".into(),
+        host_arch: "x86_64".into(),
+        host_os: "linux".into(),
+        host_cores: 2,
+        process_id: 4242,
+        started_utc: "2026-11-24T14:11:32.406Z".into(),
+        ended_utc: (state != RunState::Running).then(|| "2026-11-24T14:12:00.000Z".into()),
+        elapsed_s: Some(310.0),
+        state,
+        message: (state == RunState::Failed).then(|| "nsa.fits: \x1b[2Jno column `z`".into()),
+        resumes: None,
+    };
+    let validation = |id: i64, name: &str| ValidationRow {
+        id: ValidationId(id),
+        name: None,
+        checkpoint: CheckpointId(id),
+        checkpoint_name: name.into(),
+        config: serde_json::json!({ "mocks": 1000, "draws": 1000, "seed": 7 }),
+        begun_utc: "2026-11-24T14:11:32.406Z".into(),
+    };
     let mut state = listed(size, 50);
     super::update::go(&mut state, view);
     let lists = Lists {
@@ -222,22 +270,28 @@ pub fn at_work(size: (u16, u16), view: super::state::View) -> State {
             name: Some("mine".into()),
             search: None,
             run: RunId(4),
-            state: "running".into(),
+            state: RunState::Running,
             epochs: 12,
             n_examples: 1_000_000,
             best_valid_ln_prob: Some(-6.1),
             elapsed_s: 310.0,
             resumable: true,
         }],
-        validations: vec![ValidationRow {
-            id: ValidationId(1),
-            name: None,
-            checkpoint: CheckpointId(1),
-            checkpoint_name: "sdss-ugriz".into(),
-            config: serde_json::json!({ "mocks": 1000, "draws": 1000, "seed": 7 }),
-            begun_utc: "2026-11-24T14:11:32.406Z".into(),
-        }],
-        runs: vec![],
+        validations: vec![validation(2, "mine"), validation(1, "sdss-ugriz")],
+        runs: vec![run(4, "train", RunState::Running), run(3, "ingest", RunState::Failed)],
+        writer: Some(Holder {
+            process_id: 4242,
+            command: "sedflow train".into(),
+            run_id: Some(4),
+            standing: Some(Standing {
+                what: "training nsf".into(),
+                unit: "steps".into(),
+                done: 12_000,
+                total: Some(30_000),
+                eta_s: Some(465.0),
+                said: Some("epoch 24: ln q -6.012, held out -6.103 (best -6.100), 24113 examples/s".into()),
+            }),
+        }),
         under_way: vec![],
     };
     update(&mut state, Msg::Products(ProductsAnswer::Lists(lists.into())));
@@ -252,6 +306,13 @@ pub fn at_work(size: (u16, u16), view: super::state::View) -> State {
     let curves = HistoryCurves { title: "checkpoint 1".into(), series: vec![series] };
     let of = ProductsAsk::Checkpoint(CheckpointId(1));
     update(&mut state, Msg::Products(ProductsAnswer::Curves { of, curves: curves.into() }));
+    update(&mut state, Msg::Products(ProductsAnswer::Findings(findings(2, 1.3).into())));
+    state
+}
+
+/// What a validation found whose second quantity is off by a power.
+pub fn findings(id: i64, bend: f64) -> super::jobs::products::Findings {
+    use crate::store::{Metric, ValidationId};
     let ranks = |bend: f64| -> Vec<f64> { (0..1000).map(|i| (f64::from(i) / 1000.0).powf(bend)).collect() };
     let metric = |subset: &str| Metric {
         metric: "coverage_68".into(),
@@ -262,14 +323,14 @@ pub fn at_work(size: (u16, u16), view: super::state::View) -> State {
         high: Some(0.69),
         p_value: Some(0.2),
     };
-    let findings = Findings {
-        id: ValidationId(1),
-        title: "validation 1".into(),
+    let bins = (0..30)
+        .map(|i| metric(&format!("zred {:.2} to {:.2}", 0.01 * f64::from(i), 0.01 * f64::from(i + 1))));
+    super::jobs::products::Findings {
+        id: ValidationId(id),
+        title: format!("validation {id}"),
         n_mocks: 1000,
-        ranks: vec![("log_mstar".into(), ranks(1.0)), ("tau_ism".into(), ranks(1.3))],
+        ranks: vec![("log_mstar".into(), ranks(1.0)), ("tau_ism".into(), ranks(bend))],
         levels: vec![("highest density", ranks(1.05)), ("TARP", ranks(0.98)), ("local TARP", ranks(1.0))],
-        metrics: vec![metric(""), metric("zred 0.0 to 0.1")],
-    };
-    update(&mut state, Msg::Products(ProductsAnswer::Findings(findings.into())));
-    state
+        metrics: std::iter::once(metric("")).chain(bins).collect(),
+    }
 }

@@ -185,12 +185,12 @@ keys! {
     Models Stop "stop" ["S"] "Ask a training that was started here to stop; it can be resumed" "stop";
     Models Resume "resume" ["r"] "Go on with a training that had ended or was stopped" "resume";
 
-    Validation Compare "compare" ["b"] "Put the validation under the cursor beside the open one" "beside";
+    Validation Compare "compare" ["b"] "Keep the open validation in sight beside the ones chosen next, or end that" "beside";
     Validation Start "start" ["t"] "Validate: a form that shows the command it will run" "validate";
 
     Runs Start "start" ["t"] "Start ingest, infer, validate or release from a form" "start";
     Runs Stop "stop" ["S"] "Ask a run that was started here to stop" "stop";
-    Runs Log "log" ["L"] "What a run that was started here says" "log";
+    Runs Log "log" ["L"] "The log of a run that was started from here, growing while it runs" "log";
 }
 
 /// A key as people write it: `j`, `G`, `Ctrl-d`, `Enter`, `F5`.

@@ -137,7 +137,8 @@ pub fn carry_out(
             Err(error) => Some(Err(format!("cannot stop it: {error}"))),
         },
         Effect::Write { path, text } => {
-            Some(write_new(&path, text.as_bytes()).map(|()| format!("wrote {}", path.display())))
+            workers.write(path, move |path| write_new(path, text.as_bytes()));
+            None
         }
         Effect::Make { arguments, what } => {
             workers.make(arguments, what.clone());
@@ -152,7 +153,8 @@ pub fn carry_out(
         }
         Effect::Export(path) => {
             let (buffer, kind) = screen();
-            Some(write_screen(&buffer, kind, &path).map(|()| format!("wrote {}", path.display())))
+            workers.write(path, move |path| write_screen(&buffer, kind, path));
+            None
         }
     }
 }

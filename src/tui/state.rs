@@ -54,6 +54,8 @@ pub enum Overlay {
         title: String,
         lines: Vec<String>,
         scroll: usize,
+        /// The job whose log it is, which may be growing.
+        of: Option<u64>,
     },
 }
 
@@ -237,6 +239,12 @@ pub struct Job {
     pub ended: Option<Result<(), String>>,
 }
 
+impl Job {
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && self.ended.is_none()
+    }
+}
+
 /// Models, validations and runs.
 #[derive(Debug, Clone, Default)]
 pub struct Products {
@@ -252,7 +260,8 @@ pub struct Products {
     pub page: ValidationPage,
     pub scroll: usize,
     pub findings: Option<Arc<Findings>>,
-    pub beside: Option<Arc<Findings>>,
+    /// A validation that stays in sight while others are opened beside it.
+    pub kept: Option<Arc<Findings>>,
     pub files: Option<Arc<RunFiles>>,
     /// Newest first.
     pub jobs: Vec<Job>,

@@ -1,15 +1,17 @@
 //! Commands of this program that run in the background. They write to a log file and belong to a process group of
-//! their own, so that they go on when the terminal interface is left; while it runs, it reads along.
+//! their own, so that they go on when the terminal interface is left; while it runs, it reads along, and another time it
+//! finds the log by the process that wrote it.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use crate::commands::log::typed;
 use crate::tui::message::Msg;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -39,29 +41,74 @@ pub fn start(job: u64, catalog: &Path, arguments: &[String], answers: &Sender<Ms
     let say = move |event: ChildEvent| {
         let _ = answers.send(Msg::Child(event));
     };
-    let log = std::env::temp_dir().join(format!("sedflow-{}-{job}.log", std::process::id()));
-    match spawn(catalog, arguments, &log) {
-        Err(error) => say(ChildEvent::Ended { job, how: Err(format!("cannot start it: {error}")) }),
-        Ok((child, reader)) => {
-            say(ChildEvent::Started { job, process: child.id(), log });
-            std::thread::spawn(move || read_along(job, child, reader, &say));
+    let words: Vec<String> = ["-C".to_owned(), catalog.to_string_lossy().into_owned()]
+        .into_iter()
+        .chain(arguments.iter().cloned())
+        .collect();
+    std::thread::spawn(move || {
+        let mut log = std::env::temp_dir().join(format!("sedflow-{}-{job}.log", std::process::id()));
+        match spawn(&words, &log) {
+            Err(error) => say(ChildEvent::Ended { job, how: Err(format!("cannot start it: {error}")) }),
+            Ok((child, reader)) => {
+                let found_by = log_of(child.id().into());
+                // it keeps its first name where it cannot have this one
+                if std::fs::rename(&log, &found_by).is_ok() {
+                    log = found_by;
+                }
+                say(ChildEvent::Started { job, process: child.id(), log });
+                read_along(job, child, reader, &say);
+            }
         }
-    }
+    });
 }
 
-fn spawn(catalog: &Path, arguments: &[String], log: &Path) -> std::io::Result<(Child, File)> {
-    let write = OpenOptions::new().append(true).create_new(true).mode(0o600).open(log)?;
+fn spawn(words: &[String], log: &Path) -> std::io::Result<(Child, File)> {
+    let mut write = OpenOptions::new().append(true).create_new(true).mode(0o600).open(log)?;
     let reader = File::open(log)?;
+    writeln!(write, "{}", heading(words))?;
     let child = Command::new(std::env::current_exe()?)
-        .arg("-C")
-        .arg(catalog)
-        .args(arguments)
+        .args(words)
         .stdin(Stdio::null())
         .stdout(write.try_clone()?)
         .stderr(write)
         .process_group(0)
         .spawn()?;
     Ok((child, reader))
+}
+
+/// The first line of a log: what was run.
+fn heading(words: &[String]) -> String {
+    format!("$ sedflow {}", typed(words).replace(['\n', '\r'], " "))
+}
+
+/// Where the log of a process is.
+fn log_of(process: i64) -> PathBuf {
+    std::env::temp_dir().join(format!("sedflow-process-{process}.log"))
+}
+
+/// Bytes read of a log that was found: its end.
+const TAIL: u64 = 256 << 10;
+
+/// The log that a process with this command line left, where a terminal interface of this user started it on this
+/// machine. A number goes from one process to another, so that the log must say what was run.
+pub fn found_log(process: i64, words: &[String]) -> Option<(PathBuf, Vec<String>)> {
+    let path = log_of(process);
+    let file = File::open(&path).ok()?;
+    let facts = file.metadata().ok()?;
+    if facts.uid() != rustix::process::getuid().as_raw() {
+        return None;
+    }
+    let mut reader = BufReader::new(file.take(TAIL));
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    if first.trim_end() != heading(words) {
+        return None;
+    }
+    let mut file = reader.into_inner().into_inner();
+    file.seek(SeekFrom::Start(facts.len().saturating_sub(TAIL))).ok()?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes).ok()?;
+    Some((path, String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()))
 }
 
 /// Tells every new line of the log until the command has ended and all is told.
@@ -97,5 +144,23 @@ pub fn stop(process: u32) -> std::io::Result<()> {
     match pid {
         Some(pid) => Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?),
         None => Err(std::io::Error::other("there is no such process")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_found_by_the_process_and_what_it_ran() {
+        let words = ["-C", "a b.db", "train"].map(str::to_owned);
+        let process = i64::from(std::process::id());
+        let path = log_of(process);
+        std::fs::write(&path, format!("{}\nepoch 1\n", heading(&words))).unwrap();
+        let found = found_log(process, &words);
+        let of_another = found_log(process, &words[..2]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found.unwrap().1[1], "epoch 1");
+        assert!(of_another.is_none() && found_log(process, &words).is_none());
     }
 }

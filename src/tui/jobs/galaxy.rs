@@ -20,6 +20,8 @@ use crate::tui::portrait::{self, Density, DrawSet, History, MarginalPlot, SedCur
 /// Spectra and histories computed for a picture; fewer while data are being changed.
 const SPECTRA: usize = 90;
 const HISTORIES: usize = 1500;
+/// Posteriors laid over another at most.
+const MOST_OTHERS: usize = 5;
 /// Draws of a posterior of changed data.
 const WHAT_IF_DRAWS: usize = 1000;
 
@@ -123,13 +125,39 @@ pub struct Curves {
 
 #[derive(Debug, Clone)]
 pub enum GalaxyAnswer {
-    Seen { generation: u64, seen: Arc<Seen> },
-    Portrait { generation: u64, portrait: Arc<Portrait> },
-    Curves { generation: u64, curves: Arc<Curves> },
-    Others { generation: u64, others: Vec<Arc<Portrait>> },
-    WhatIf { generation: u64, change: u64, portrait: Result<Arc<Portrait>, String>, millis: f64 },
-    WhatIfCurves { generation: u64, change: u64, curves: Arc<Curves> },
-    Problem { generation: u64, text: String },
+    Seen {
+        generation: u64,
+        seen: Arc<Seen>,
+    },
+    Portrait {
+        generation: u64,
+        portrait: Arc<Portrait>,
+    },
+    Curves {
+        generation: u64,
+        curves: Arc<Curves>,
+    },
+    /// With why one could not be read.
+    Others {
+        generation: u64,
+        others: Vec<Arc<Portrait>>,
+        problem: Option<String>,
+    },
+    WhatIf {
+        generation: u64,
+        change: u64,
+        portrait: Result<Arc<Portrait>, String>,
+        millis: f64,
+    },
+    WhatIfCurves {
+        generation: u64,
+        change: u64,
+        curves: Arc<Curves>,
+    },
+    Problem {
+        generation: u64,
+        text: String,
+    },
 }
 
 pub fn start(catalog: PathBuf, answers: Sender<Msg>) -> Sender<GalaxyAsk> {
@@ -168,7 +196,9 @@ impl Painter {
                     }
                 }
                 GalaxyAsk::Others { generation, galaxy, but } => match self.others(galaxy, but) {
-                    Ok(others) => self.say(GalaxyAnswer::Others { generation, others }),
+                    Ok((others, problem)) => {
+                        self.say(GalaxyAnswer::Others { generation, others, problem });
+                    }
                     Err(error) => self.problem(generation, &error),
                 },
                 GalaxyAsk::WhatIf { generation, change, galaxy, set, data } => {
@@ -223,7 +253,17 @@ impl Painter {
             self.say(GalaxyAnswer::Portrait { generation, portrait });
             return Ok(());
         };
-        let (portrait, draws, loaded) = self.portrait(galaxy, &set)?;
+        let (portrait, draws, loaded) = match self.portrait(galaxy, &set) {
+            Ok(made) => made,
+            // the photometry is still worth seeing
+            Err(error) => {
+                let lacks = Some(format!("{error:#}"));
+                let (set, name) = (Some(set.id), set.name.clone());
+                let portrait = Arc::new(Portrait { set, name, lacks, ..Portrait::default() });
+                self.say(GalaxyAnswer::Portrait { generation, portrait });
+                return Ok(());
+            }
+        };
         let zred = portrait.data.as_ref().map(|data| data.zred).filter(|z| z.is_finite());
         self.say(GalaxyAnswer::Portrait { generation, portrait: Arc::new(portrait) });
         if let (Some(loaded), Some(zred)) = (loaded, zred)
@@ -308,25 +348,26 @@ impl Painter {
         &mut self,
         galaxy: GalaxyId,
         but: Option<PosteriorSetId>,
-    ) -> anyhow::Result<Vec<Arc<Portrait>>> {
+    ) -> anyhow::Result<(Vec<Arc<Portrait>>, Option<String>)> {
         let store = self.desk.store()?;
-        let sets: Vec<PosteriorSet> =
-            store.posterior_sets()?.into_iter().filter(|set| Some(set.id) != but).collect();
-        let mut others = Vec::new();
+        let having = store.galaxy_story(galaxy)?.sets;
+        let sets: Vec<PosteriorSet> = store
+            .posterior_sets()?
+            .into_iter()
+            .filter(|set| Some(set.id) != but && having.iter().any(|(id, _)| *id == set.id))
+            .collect();
+        let (mut others, mut problem) = (Vec::new(), None);
         for set in sets {
-            if self
-                .desk
-                .store()?
-                .posterior(set.id, galaxy)?
-                .is_some_and(|posterior| posterior.row.method.is_some())
-            {
-                others.push(Arc::new(self.portrait(galaxy, &set)?.0));
+            match self.portrait(galaxy, &set) {
+                Ok((portrait, ..)) if portrait.method.is_some() => others.push(Arc::new(portrait)),
+                Ok(_) => {}
+                Err(error) => problem = Some(format!("{error:#}")),
             }
-            if others.len() == 5 {
+            if others.len() == MOST_OTHERS {
                 break;
             }
         }
-        Ok(others)
+        Ok((others, problem))
     }
 
     /// The network's posterior of changed data: first its draws, then the curves.

@@ -53,6 +53,18 @@ impl Workers {
         });
     }
 
+    /// Writes a file on a thread of its own, as a disk may be slow, and says how it went.
+    pub fn write(
+        &self,
+        path: PathBuf,
+        write: impl FnOnce(&std::path::Path) -> Result<(), String> + Send + 'static,
+    ) {
+        let answers = self.answers.clone();
+        std::thread::spawn(move || {
+            let _ = answers.send(Msg::Said(write(&path).map(|()| format!("wrote {}", path.display()))));
+        });
+    }
+
     pub fn products(&self, ask: products::ProductsAsk) {
         let _ = self.products.send(ask);
     }

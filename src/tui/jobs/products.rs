@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
+use super::children::found_log;
 use super::{Desk, worker};
 use crate::codec::decode_arrays;
 use crate::infer::{Npe, column_names};
 use crate::store::{
-    Artifact, CheckpointId, Metric, Run, RunId, Store, TrainingId, TrainingRow, ValidationId, ValidationRow,
+    Artifact, CheckpointId, Holder, Metric, Run, RunId, RunState, Store, TrainingId, TrainingRow,
+    ValidationId, ValidationRow,
 };
 use crate::tui::message::Msg;
 use crate::validate::evidence::Named;
@@ -43,7 +45,9 @@ pub struct Lists {
     pub trainings: Vec<TrainingRow>,
     pub validations: Vec<ValidationRow>,
     pub runs: Vec<Run>,
-    /// Name and number done of work that is not complete.
+    /// The process that writes to the catalog, and how far it is.
+    pub writer: Option<Holder>,
+    /// Name and number done of work that is not complete, where the writer does not say.
     pub under_way: Vec<(String, u64)>,
 }
 
@@ -75,11 +79,20 @@ pub struct Findings {
     pub metrics: Vec<Metric>,
 }
 
+impl Findings {
+    /// The numbers of all mocks, or those of bins.
+    pub fn numbers(&self, of_subsets: bool) -> impl Iterator<Item = &Metric> {
+        self.metrics.iter().filter(move |metric| metric.subset.is_empty() != of_subsets)
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunFiles {
     pub id: RunId,
     pub inputs: Vec<Artifact>,
     pub outputs: Vec<Artifact>,
+    /// Where its log is and what it says, if it was started from a terminal interface on this machine.
+    pub log: Option<(PathBuf, Vec<String>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -134,12 +147,15 @@ fn answer(store: &Store, ask: ProductsAsk) -> anyhow::Result<ProductsAnswer> {
                 })
                 .collect();
             let runs = store.runs()?;
-            let busy = runs.iter().any(|run| run.state == crate::store::RunState::Running);
+            let busy = runs.iter().any(|run| run.state == RunState::Running);
+            let writer = if busy { Store::writer(store.path()) } else { None };
+            let silent = busy && writer.as_ref().is_none_or(|writer| writer.standing.is_none());
             ProductsAnswer::Lists(Arc::new(Lists {
                 checkpoints,
                 trainings: store.trainings()?,
                 validations: store.validations()?,
-                under_way: if busy { store.under_way()? } else { vec![] },
+                under_way: if silent { store.under_way()? } else { vec![] },
+                writer,
                 runs,
             }))
         }
@@ -167,11 +183,15 @@ fn answer(store: &Store, ask: ProductsAsk) -> anyhow::Result<ProductsAnswer> {
             ProductsAnswer::Curves { of: ask, curves: Arc::new(curves) }
         }
         ProductsAsk::Validation(id) => ProductsAnswer::Findings(Arc::new(findings(store, id)?)),
-        ProductsAsk::Run(id) => ProductsAnswer::Files(Arc::new(RunFiles {
-            id,
-            inputs: store.run_inputs(id)?,
-            outputs: store.run_outputs(id)?,
-        })),
+        ProductsAsk::Run(id) => {
+            let run = store.run(id)?;
+            ProductsAnswer::Files(Arc::new(RunFiles {
+                id,
+                inputs: store.run_inputs(id)?,
+                outputs: store.run_outputs(id)?,
+                log: found_log(run.process_id, &run.arguments),
+            }))
+        }
     })
 }
 

@@ -104,12 +104,21 @@ fn learned(state: &mut State, facts: Facts) -> Vec<Effect> {
     if matches!(state.galaxies.total, Total::Unknown | Total::About(_)) && !is_narrowed(state) {
         state.galaxies.total = Total::About(facts.about);
     }
-    state.facts = Some(facts);
+    let before = state.facts.replace(facts);
     if is_first {
         let warm = Effect::Galaxy(GalaxyAsk::Warm { set: None });
         return vec![reopen(state), warm];
     }
-    vec![]
+    // the first posteriors bring columns of their own, unless others were chosen
+    match (before, &state.facts) {
+        (Some(before), Some(facts))
+            if before.shown != facts.shown && before.shown == state.galaxies.spec.columns =>
+        {
+            let shown = facts.shown.clone();
+            choose_columns(state, shown)
+        }
+        _ => vec![],
+    }
 }
 
 /// Puts a page in place of the window.

@@ -44,10 +44,12 @@ pub fn answered(state: &mut State, answer: GalaxyAnswer) -> Vec<Effect> {
             view.portrait = Some(portrait);
         }
         GalaxyAnswer::Curves { generation: g, curves } if g == generation => view.curves = Some(curves),
-        GalaxyAnswer::Others { generation: g, others } if g == generation => {
+        GalaxyAnswer::Others { generation: g, others, problem } if g == generation => {
             // the one shown is among them where its set was not known when they were asked for
             view.others = others.into_iter().filter(|other| other.set != view.set).collect();
-            if view.others.is_empty() {
+            if let Some(problem) = problem {
+                state.said = Some((Role::Bad, problem));
+            } else if view.others.is_empty() {
                 state.said = Some((Role::Warning, "no other posterior set has this galaxy".to_owned()));
             }
         }

@@ -17,7 +17,7 @@ use super::state::{Asked, Overlay, Prompt, State, View};
 use super::theme::{Kind, Role};
 
 pub use galaxies::{cone_words, is_narrowed};
-pub use products::{Model, job_line, models};
+pub use products::{Model, RunLine, job_line, models, progress_of, run_lines};
 pub use prompt::{listed_columns, suggestions};
 
 /// What to ask for at the start.
@@ -35,7 +35,11 @@ pub fn update(state: &mut State, msg: Msg) -> Vec<Effect> {
             galaxies::keep_in_sight(state);
             galaxies::fetch(state)
         }
-        Msg::Tick => vec![Effect::List(ListAsk::Watch)],
+        Msg::Tick => {
+            let mut effects = vec![Effect::List(ListAsk::Watch)];
+            effects.extend(products::look(state));
+            effects
+        }
         Msg::Terminate => vec![Effect::Quit],
         Msg::List(ListAnswer::Changed) => {
             let mut effects = galaxies::follow(state);
@@ -85,6 +89,11 @@ fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     }
     let count = state.count.take();
     match state.keymap.action(state.scope(), key) {
+        // one Esc too many on the way back does not end the session
+        Some(Action::Back) if key.code == KeyCode::Esc && is_home(state) => {
+            state.said = Some((Role::Text, "q leaves the program".to_owned()));
+            vec![]
+        }
         Some(action) => act(state, action, count),
         None => vec![],
     }
@@ -144,11 +153,16 @@ pub fn go(state: &mut State, view: View) -> Vec<Effect> {
     products::refresh(state)
 }
 
+/// Whether there is nothing to go back to.
+fn is_home(state: &State) -> bool {
+    state.view == View::Galaxies && state.galaxy.is_none() && !galaxies::is_narrowed(state)
+}
+
 fn back(state: &mut State) -> Vec<Effect> {
     match state.view {
+        _ if is_home(state) => vec![Effect::Quit],
         View::Galaxies if state.galaxy.is_some() => galaxy::back(state),
-        View::Galaxies if galaxies::is_narrowed(state) => galaxies::act(state, Action::Clear, None),
-        View::Galaxies => vec![Effect::Quit],
+        View::Galaxies => galaxies::act(state, Action::Clear, None),
         View::Models | View::Validation | View::Runs => go(state, View::Galaxies),
     }
 }
@@ -209,10 +223,10 @@ fn on_mouse(state: &mut State, event: MouseEvent) -> Vec<Effect> {
     match event.kind {
         MouseEventKind::ScrollDown | MouseEventKind::ScrollUp => {
             let down = event.kind == MouseEventKind::ScrollDown;
-            match &mut state.overlay {
-                Some(Overlay::Help { scroll } | Overlay::Text { scroll, .. }) => {
-                    *scroll = if down { *scroll + 3 } else { scroll.saturating_sub(3) };
-                    vec![]
+            match &state.overlay {
+                Some(Overlay::Help { .. } | Overlay::Text { .. }) => {
+                    let key = if down { KeyCode::Down } else { KeyCode::Up };
+                    (0..3).flat_map(|_| prompt::on_key(state, key.into())).collect()
                 }
                 Some(_) => vec![],
                 None => (0..3).flat_map(|_| act(state, scrolled(down), None)).collect(),

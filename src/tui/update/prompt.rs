@@ -20,10 +20,13 @@ pub fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
             state.overlay = scrolled(key, scroll).map(|scroll| Overlay::Help { scroll });
             vec![]
         }
-        Some(Overlay::Text { title, lines, scroll }) => {
-            let last = lines.len().saturating_sub(1);
-            state.overlay =
-                scrolled(key, scroll).map(|scroll| Overlay::Text { title, lines, scroll: scroll.min(last) });
+        Some(Overlay::Text { title, lines, scroll, of }) => {
+            // from the last screenful, where more may have come since
+            let last = lines.len().saturating_sub(text_rows(state.size));
+            state.overlay = scrolled(key, scroll.min(last)).map(|scroll| {
+                let scroll = if scroll >= last { usize::MAX } else { scroll };
+                Overlay::Text { title, lines, scroll, of }
+            });
             vec![]
         }
         Some(Overlay::Form(form)) => super::products::form_key(state, form, key),
@@ -68,6 +71,11 @@ pub fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
         }
         None => vec![],
     }
+}
+
+/// Lines of a text in sight: those of the view less its frame.
+fn text_rows(size: (u16, u16)) -> usize {
+    usize::from(size.1).saturating_sub(5).max(1)
 }
 
 /// Where a text is scrolled to; none where it is closed.

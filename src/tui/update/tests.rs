@@ -2,6 +2,7 @@ use super::*;
 use crate::store::{Order, Towards};
 use crate::tui::fixture::{control, key, listed, page, typed};
 use crate::tui::jobs::list::ListAnswer;
+use crate::tui::jobs::products::{ProductsAnswer, ProductsAsk};
 use crate::tui::state::Total;
 
 fn enter(state: &mut State) -> Vec<Effect> {
@@ -268,4 +269,101 @@ fn a_form_starts_the_command_it_shows_and_its_output_and_end_are_kept() {
     assert_eq!(state.products.jobs[0].lines, ["epoch 1"]);
     // what has ended is not signalled again: its number may be another's by now
     assert!(typed(&mut state, "S").is_empty());
+}
+
+#[test]
+fn a_job_is_one_line_with_its_run_and_its_log_is_read_while_it_grows() {
+    use crate::tui::jobs::children::ChildEvent;
+    let mut state = crate::tui::fixture::at_work((120, 40), View::Runs);
+    typed(&mut state, "t");
+    typed(&mut state, "x.fits");
+    let effects = enter(&mut state);
+    let [Effect::Start { job, arguments }] = &effects[..] else { panic!("{effects:?}") };
+    let (job, arguments) = (*job, arguments.clone());
+    assert_eq!(run_lines(&state), [RunLine::Job(0), RunLine::Run(0, None), RunLine::Run(1, None)]);
+    update(&mut state, Msg::Child(ChildEvent::Started { job, process: 77, log: "x.log".into() }));
+    let mut lists = state.products.lists.as_deref().cloned().unwrap();
+    let mut run = lists.runs[0].clone();
+    (run.id, run.process_id) = (crate::store::RunId(5), 77);
+    run.arguments = ["-C".to_owned(), "catalog.db".to_owned()].into_iter().chain(arguments).collect();
+    lists.runs.insert(0, run);
+    update(&mut state, Msg::Products(ProductsAnswer::Lists(lists.into())));
+    assert_eq!(run_lines(&state), [RunLine::Run(0, Some(0)), RunLine::Run(1, None), RunLine::Run(2, None)]);
+    let say = |line: &str| Msg::Child(ChildEvent::Line { job, line: line.into() });
+    update(&mut state, say("$ sedflow ingest"));
+    typed(&mut state, "L");
+    update(&mut state, say("error: x.fits: no such file"));
+    let Some(Overlay::Text { lines, .. }) = &state.overlay else { panic!("no log") };
+    assert_eq!(lines[1], "error: x.fits: no such file");
+    typed(&mut state, "q");
+    assert_eq!(typed(&mut state, "S"), [Effect::Stop(77)]);
+    let how = Err("it ended with exit status: 1".to_owned());
+    update(&mut state, Msg::Child(ChildEvent::Ended { job, how }));
+    assert_eq!(state.said.as_ref().unwrap().1, "ingest: error: x.fits: no such file");
+    // a run of another process has no log here
+    typed(&mut state, "jL");
+    assert!(state.overlay.is_none() && state.said.is_some());
+}
+
+#[test]
+fn what_runs_is_asked_about_every_second_and_cursors_stay_where_they_were() {
+    let mut state = crate::tui::fixture::at_work((120, 40), View::Models);
+    let asked = update(&mut state, Msg::Tick);
+    assert!(asked.contains(&Effect::Products(ProductsAsk::Lists)), "{asked:?}");
+    let mut lists = state.products.lists.as_deref().cloned().unwrap();
+    lists.writer = None;
+    let mut newer = lists.checkpoints[0].clone();
+    newer.id = crate::store::CheckpointId(2);
+    lists.checkpoints.insert(0, newer);
+    update(&mut state, Msg::Products(ProductsAnswer::Lists(lists.into())));
+    assert_eq!(models(&state)[state.products.model], Model::Checkpoint(1));
+    assert_eq!(update(&mut state, Msg::Tick), [Effect::List(ListAsk::Watch)]);
+}
+
+#[test]
+fn one_validation_stays_beside_those_chosen_next_and_tables_scroll() {
+    let mut state = crate::tui::fixture::at_work((80, 24), View::Validation);
+    assert!(typed(&mut state, "b").is_empty());
+    let asked = typed(&mut state, "j");
+    assert!(matches!(asked[..], [Effect::Products(ProductsAsk::Validation(id))] if id.0 == 1), "{asked:?}");
+    let answer = ProductsAnswer::Findings(crate::tui::fixture::findings(1, 1.0).into());
+    update(&mut state, Msg::Products(answer));
+    let shown = |state: &State| {
+        (state.products.kept.as_ref().map(|kept| kept.id.0), state.products.findings.as_ref().unwrap().id.0)
+    };
+    assert_eq!(shown(&state), (Some(2), 1));
+    typed(&mut state, "lll");
+    update(&mut state, control('d'));
+    assert_eq!((state.products.scroll, state.products.validation), (10, 1));
+    (0..9).for_each(|_| drop(update(&mut state, control('d'))));
+    assert_eq!(state.products.scroll, 29);
+    typed(&mut state, "b");
+    assert_eq!(shown(&state), (None, 1));
+}
+
+#[test]
+fn one_escape_too_many_does_not_end_the_session() {
+    let mut state = crate::tui::fixture::opened((80, 24));
+    for _ in 0..5 {
+        assert!(!update(&mut state, key(KeyCode::Esc)).contains(&Effect::Quit));
+    }
+    assert_eq!(typed(&mut state, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn the_first_posteriors_bring_their_columns_unless_others_were_chosen() {
+    let grown = |state: &mut State| {
+        let mut facts = crate::tui::fixture::facts();
+        facts.shown.push("method".into());
+        update(state, Msg::List(ListAnswer::Facts(facts)))
+    };
+    let mut state = listed((80, 24), 50);
+    let asked = grown(&mut state);
+    assert!(matches!(&asked[..], [Effect::List(_)]), "{asked:?}");
+    assert_eq!(state.galaxies.spec.columns.last().unwrap(), "method");
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "ll-");
+    let chosen = state.galaxies.spec.columns.clone();
+    grown(&mut state);
+    assert_eq!(state.galaxies.spec.columns, chosen);
 }

@@ -24,12 +24,17 @@ pub fn draw(state: &State, view: &GalaxyView, buffer: &mut Buffer, area: Rect) {
     if let Some(whatif) = &view.whatif {
         let style = state.theme.style(Role::WhatIf);
         buffer.set_style(Rect { height: 1, ..body }, style);
-        put(buffer, body, 1, 0, "WHAT IF  not the catalog's data: changed by hand, nothing is kept", style);
         let speed = match &whatif.problem {
             Some(_) => String::new(),
             None if whatif.millis > 0.0 => format!("1 000 draws in {:.0} ms ", whatif.millis),
             None => "asking the network … ".to_owned(),
         };
+        let mark = [
+            "WHAT IF  not the catalog's data: changed by hand, nothing is kept",
+            "WHAT IF  not the catalog's data",
+        ];
+        let fits = |mark: &&str| width(mark) + width(&speed) + 3 < usize::from(body.width);
+        put(buffer, body, 1, 0, mark.into_iter().find(fits).unwrap_or(mark[1]), style);
         put_right(buffer, body, 0, &speed, style);
         body = Rect { y: body.y + 1, height: body.height - 1, ..body };
         if let Some(problem) = &whatif.problem {
@@ -90,7 +95,7 @@ fn overview(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
     let bands = shown.view.seen.as_ref().map_or(0, |seen| seen.bands.len()) as u16;
     let photometry_rows = (bands + 2).min(area.height / 2);
     if area.width < 100 {
-        let (upper, lower) = top_of(area, photometry_rows.max(8).min(area.height / 2));
+        let (upper, lower) = top_of(area, photometry_rows.max(9).min(area.height / 2));
         let (left, right) = left_of(upper, 42);
         photometry(state, shown, buffer, left);
         parameters(state, shown, buffer, right, false);
@@ -241,16 +246,25 @@ fn parameters(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect, all
         put(buffer, area, 1, 0, "posterior …", theme.style(Role::Dim));
         return;
     };
-    let mut x = put(buffer, area, 1, 0, if all { "posterior" } else { "" }, theme.style(Role::Title));
-    if all {
-        let words = match (&portrait.method, portrait.n_draws) {
-            (Some(method), n) => format!("{} · {} draws · {}", method, thousands(n), clean(&portrait.name)),
-            (None, _) => "none".to_owned(),
-        };
-        x = put(buffer, area, x + 2, 0, &words, theme.style(Role::Dim));
+    let mut x = if all { put(buffer, area, 1, 0, "posterior", theme.style(Role::Title)) + 2 } else { 1 };
+    let words = match (&portrait.method, portrait.n_draws) {
+        (Some(method), n) if all => format!("{method} · {} draws · {}", thousands(n), clean(&portrait.name)),
+        (Some(method), n) => format!("{method} · {} draws", thousands(n)),
+        (None, _) => "no posterior".to_owned(),
+    };
+    x = put(buffer, area, x, 0, &words, theme.style(Role::Dim));
+    let mut y = 1;
+    // a narrow screen has no room for what the codes mean, but they are seen
+    let codes = portrait.reason.as_deref().filter(|_| !all).unwrap_or_default();
+    if portrait.method.is_some() {
+        put(buffer, area, x + 2, 0, &clean(codes), theme.style(Role::Warning));
+    } else {
+        let room = usize::from(area.width.saturating_sub(2));
+        for line in wrapped(&clean(codes), room).iter().filter(|line| !line.is_empty()) {
+            put(buffer, area, 1, y, line, theme.style(Role::Warning));
+            y += 1;
+        }
     }
-    let _ = x;
-    let mut y = u16::from(all);
     if let Some(lacks) = &portrait.lacks {
         for line in wrapped(&clean(lacks), usize::from(area.width.saturating_sub(2))) {
             put(buffer, area, 1, y, &line, theme.style(Role::Warning));

@@ -147,8 +147,15 @@ fn hints(state: &State, buffer: &mut Buffer, area: Rect) {
         Some(Overlay::Prompt(prompt)) if prompt.asked == Asked::Palette => {
             &[("type", "to find"), ("↑↓", "choose"), ("Enter", "do it"), ("Esc", "close")]
         }
+        Some(Overlay::Form(_)) if state.view == View::Runs => &[
+            ("↑↓", "fields"),
+            ("Ctrl-u", "empty"),
+            ("Enter", "run it"),
+            ("PgUp PgDn", "other commands"),
+            ("Esc", "leave"),
+        ],
         Some(Overlay::Form(_)) => {
-            &[("↑↓", "fields"), ("Enter", "run it"), ("PgUp PgDn", "other commands"), ("Esc", "leave")]
+            &[("↑↓", "fields"), ("Ctrl-u", "empty"), ("Enter", "run it"), ("Esc", "leave")]
         }
         Some(Overlay::Prompt(_)) => {
             &[("Enter", "do it"), ("↑↓", "typed before"), ("Ctrl-u", "empty"), ("Esc", "leave")]
@@ -193,9 +200,17 @@ pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// A message in the middle of an area, in place of what cannot be shown.
+/// A message in the middle of an area, in place of what cannot be shown. What is indented stays as it is: a sign below
+/// a character points at it.
 pub fn notice(state: &State, buffer: &mut Buffer, area: Rect, role: Role, text: &str) {
-    let lines = wrapped(&text::clean(text), usize::from(area.width).saturating_sub(6).max(10));
+    let room = usize::from(area.width).saturating_sub(6).max(10);
+    let lines: Vec<String> = text
+        .split('\n')
+        .flat_map(|line| match line.starts_with(' ') {
+            true => vec![text::clean(line)],
+            false => wrapped(&text::clean(line), room),
+        })
+        .collect();
     let top = (usize::from(area.height).saturating_sub(lines.len()) / 3) as u16;
     for (i, line) in lines.iter().enumerate() {
         put(buffer, area, 3, top + i as u16, line, state.theme.style(role));

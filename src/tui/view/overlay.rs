@@ -99,7 +99,7 @@ pub fn draw(state: &State, overlay: &Overlay, buffer: &mut Buffer, area: Rect) {
                 );
             }
         }
-        Overlay::Text { title, lines, scroll } => {
+        Overlay::Text { title, lines, scroll, .. } => {
             let inside = frame(state, buffer, area, title);
             let shown = usize::from(inside.height);
             let first = (*scroll).min(lines.len().saturating_sub(shown));

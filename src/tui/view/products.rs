@@ -2,19 +2,19 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Modifier;
 
 use super::panel::panel;
 use super::{notice, put, put_right, wrapped};
+use crate::commands::log::typed;
 use crate::plot::axes::Axis;
-use crate::store::RunState;
-use crate::tui::jobs::products::{Findings, HistoryCurves, Lists};
+use crate::store::{Run, RunState, Standing};
+use crate::tui::jobs::products::{Findings, HistoryCurves, Lists, ProductsAsk};
 use crate::tui::portrait::label;
 use crate::tui::raster::{Plot, Tone};
-use crate::tui::state::{State, ValidationPage};
+use crate::tui::state::{Job, State, ValidationPage};
 use crate::tui::text::{clean, fit, number, pad, thousands, width};
 use crate::tui::theme::Role;
-use crate::tui::update::{Model, job_line, models};
+use crate::tui::update::{Model, RunLine, job_line, models, progress_of, run_lines};
 
 /// Rows of a list with the one under the cursor in sight; each row is its cells with their roles.
 fn list(
@@ -95,17 +95,20 @@ pub fn draw_models(state: &State, buffer: &mut Buffer, area: Rect) {
                 let name = t.name.clone().unwrap_or_else(|| t.id.to_string());
                 let name =
                     t.search.as_ref().map_or(name.clone(), |(search, trial)| format!("{search} #{trial}"));
-                let state = match t.state.as_str() {
-                    "running" => ("running".to_owned(), Role::Good),
-                    "done" => ("training".to_owned(), Role::Dim),
-                    other => (other.to_owned(), Role::Warning),
+                let state = match t.state {
+                    RunState::Running => ("running".to_owned(), Role::Good),
+                    RunState::Done => ("training".to_owned(), Role::Dim),
+                    other => (other.to_string(), Role::Warning),
                 };
                 let best = t.best_valid_ln_prob.map_or("–".to_owned(), |value| number(value, 3));
                 let resumable = if t.resumable { " ↻" } else { "" };
                 vec![
                     state,
                     (name, Role::Text),
-                    (format!("{} epochs{resumable}", t.epochs), Role::Text),
+                    (
+                        format!("{} epoch{}{resumable}", t.epochs, if t.epochs == 1 { "" } else { "s" }),
+                        Role::Text,
+                    ),
                     (format!("{:.1} min", t.elapsed_s / 60.0), Role::Dim),
                     (best, Role::Median),
                 ]
@@ -116,7 +119,7 @@ pub fn draw_models(state: &State, buffer: &mut Buffer, area: Rect) {
         [("", 11, false), ("name", 16, false), ("", 13, false), ("weights", 10, true), ("ln q", 7, true)];
     list(state, buffer, left, &heads, &rows, state.products.model);
     match &state.products.curves {
-        Some((_, curves)) => history(state, curves, buffer, right),
+        Some((of, curves)) => history(state, (*of, curves), buffer, right),
         None => {
             put(buffer, right, 1, 0, "history …", state.theme.style(Role::Dim));
         }
@@ -124,7 +127,7 @@ pub fn draw_models(state: &State, buffer: &mut Buffer, area: Rect) {
 }
 
 /// Held-out and training log density against epoch or time.
-fn history(state: &State, curves: &HistoryCurves, buffer: &mut Buffer, area: Rect) {
+fn history(state: &State, (of, curves): (ProductsAsk, &HistoryCurves), buffer: &mut Buffer, area: Rect) {
     let by_time = state.products.by_time;
     let along = |series: &crate::tui::jobs::products::Series| {
         if by_time { series.minutes.clone() } else { series.epoch.clone() }
@@ -137,7 +140,11 @@ fn history(state: &State, curves: &HistoryCurves, buffer: &mut Buffer, area: Rec
         .filter(|v| v.is_finite())
         .collect();
     if values.is_empty() {
-        return notice(state, buffer, area, Role::Dim, "no epoch has been kept of it yet");
+        let text = match under_way(state, of) {
+            Some(standing) => format!("{}\nno epoch has ended yet", progress_words(standing)),
+            None => "no epoch has been kept of it yet".to_owned(),
+        };
+        return notice(state, buffer, area, Role::Dim, &text);
     }
     values.sort_by(f64::total_cmp);
     // the first steps are far below everything that follows
@@ -165,10 +172,25 @@ fn history(state: &State, curves: &HistoryCurves, buffer: &mut Buffer, area: Rec
         .flat_map(|s| s.valid.iter().zip(&s.epoch))
         .filter(|(valid, _)| valid.is_finite())
         .max_by(|a, b| a.0.total_cmp(b.0));
+    // at the lower right, which curves that rise leave free
+    let mut notes = Vec::new();
     if let Some((valid, epoch)) = best {
-        let text = format!("best {} at epoch {epoch:.0}", number(*valid, 3));
-        put_right(buffer, Rect { width: area.width - 1, ..area }, 0, &text, state.theme.style(Role::Median));
+        notes.push((format!("best {} at epoch {epoch:.0}", number(*valid, 3)), Role::Median));
     }
+    notes.extend(under_way(state, of).map(|standing| (progress_numbers(standing), Role::Good)));
+    let first = inner.height.saturating_sub(1 + notes.len() as u16);
+    for (i, (text, role)) in notes.iter().enumerate() {
+        let room = Rect { width: inner.width.saturating_sub(1), ..inner };
+        put_right(buffer, room, first + i as u16, text, state.theme.style(*role));
+    }
+}
+
+/// How far the training shown is, while it runs.
+fn under_way(state: &State, of: ProductsAsk) -> Option<&Standing> {
+    let all = state.products.lists.as_ref()?;
+    let ProductsAsk::Training(id) = of else { return None };
+    let training = all.trainings.iter().find(|training| training.id == id)?;
+    progress_of(all, training.run)
 }
 
 pub fn draw_validation(state: &State, buffer: &mut Buffer, area: Rect) {
@@ -195,7 +217,9 @@ pub fn draw_validation(state: &State, buffer: &mut Buffer, area: Rect) {
         })
         .collect();
     let heads = [("checkpoint", 16, false), ("mocks", 7, true), ("begun (UTC)", 16, false)];
-    let (left, right) = split(area, 46, (rows.len() as u16 + 1).min(6));
+    // two beside each other need the width
+    let columns = if state.products.kept.is_some() && area.width < 180 { area.width } else { 46 };
+    let (left, right) = split(area, columns, (rows.len() as u16 + 1).min(6));
     list(state, buffer, left, &heads, &rows, state.products.validation);
     // which page
     let mut x = 1;
@@ -209,13 +233,14 @@ pub fn draw_validation(state: &State, buffer: &mut Buffer, area: Rect) {
         put(buffer, body, 1, 0, "reading …", state.theme.style(Role::Dim));
         return;
     };
-    match &state.products.beside {
-        Some(beside) => {
-            let half = body.width / 2;
-            one(state, findings, buffer, Rect { width: half.saturating_sub(1), ..body });
-            one(state, beside, buffer, Rect { x: body.x + half, width: body.width - half, ..body });
-        }
-        None => one(state, findings, buffer, body),
+    let Some(kept) = &state.products.kept else { return one(state, findings, buffer, body) };
+    let half = body.width / 2;
+    one(state, kept, buffer, Rect { width: half.saturating_sub(1), ..body });
+    let right = Rect { x: body.x + half, width: body.width - half, ..body };
+    if kept.id == findings.id {
+        notice(state, buffer, right, Role::Dim, "the validation chosen next is shown here; b ends it");
+    } else {
+        one(state, findings, buffer, right);
     }
 }
 
@@ -227,16 +252,11 @@ fn one(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect) {
         .lists
         .as_ref()
         .and_then(|lists| lists.validations.iter().find(|row| row.id == findings.id));
+    let begun = name.map_or(String::new(), |row| row.begun_utc.chars().take(16).collect());
     let name = name.map_or(findings.title.clone(), |row| row.checkpoint_name.clone());
     let x = put(buffer, area, 1, 0, &clean(&name), theme.style(Role::Title));
-    put(
-        buffer,
-        area,
-        x + 2,
-        0,
-        &format!("{} mocks", thousands(findings.n_mocks as u64)),
-        theme.style(Role::Dim),
-    );
+    let facts = format!("{} mocks  {begun}", thousands(findings.n_mocks as u64));
+    put(buffer, area, x + 2, 0, &facts, theme.style(Role::Dim));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     if findings.n_mocks == 0 && state.products.page != ValidationPage::Numbers {
         return notice(state, buffer, body, Role::Dim, "no evidence is kept of it, only its numbers");
@@ -290,6 +310,8 @@ fn uniform(
     let (x, y) = (Axis::linear(0.0, 1.0), Axis::linear(-reach, reach));
     let key_width = 18;
     let plot_area = Rect { width: area.width.saturating_sub(key_width), ..area };
+    let fits = width(title) + 8 < usize::from(plot_area.width);
+    let title = if fits { title } else { "− diagonal" };
     let inner = panel(state, buffer, plot_area, (title, ""), (&x, x_label), &y);
     if inner.width == 0 {
         return;
@@ -354,7 +376,7 @@ fn ranks(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect) {
 
 /// The numbers kept: those of all mocks, or those of bins.
 fn numbers(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect, of_subsets: bool) {
-    let chosen: Vec<_> = findings.metrics.iter().filter(|m| m.subset.is_empty() != of_subsets).collect();
+    let chosen: Vec<_> = findings.numbers(of_subsets).collect();
     if chosen.is_empty() {
         return notice(state, buffer, area, Role::Dim, "it keeps no such numbers");
     }
@@ -365,7 +387,14 @@ fn numbers(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect, 
     };
     let (a, b) = (widest(&|m| m.metric.clone(), 4, 24), widest(&|m| label(&m.parameter).0, 2, 14));
     let c = if of_subsets { widest(&|m| m.subset.clone(), 5, 26) } else { 0 };
-    let widths = [a, b, c, 9, 19, 8];
+    let mut widths = [a, b, c, 9, 19, 8];
+    // the value and how likely it is come before its range
+    for k in [4, 5] {
+        let needed: usize = widths.iter().filter(|wide| **wide > 0).map(|wide| wide + 2).sum();
+        if needed > usize::from(area.width) {
+            widths[k] = 0;
+        }
+    }
     let mut x = 1;
     for (head, wide) in heads.iter().zip(widths).filter(|(_, wide)| *wide > 0) {
         put(buffer, area, x, 0, &pad(head, wide, wide == 9 || *head == "p"), theme.style(Role::Title));
@@ -373,6 +402,11 @@ fn numbers(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect, 
     }
     let rows = usize::from(area.height).saturating_sub(1);
     let first = state.products.scroll.min(chosen.len().saturating_sub(rows));
+    if chosen.len() > rows {
+        let last = (first + rows).min(chosen.len());
+        let text = format!(" {}–{last} of {}, Ctrl-d on ", first + 1, chosen.len());
+        put_right(buffer, Rect { y: area.y - 1, ..area }, 0, &text, theme.style(Role::Dim));
+    }
     for (i, m) in chosen.iter().skip(first).take(rows).enumerate() {
         let range = match (m.low, m.high) {
             (Some(low), Some(high)) => format!("{} to {}", number(low, 3), number(high, 3)),
@@ -395,48 +429,17 @@ fn numbers(state: &State, findings: &Findings, buffer: &mut Buffer, area: Rect, 
 pub fn draw_runs(state: &State, buffer: &mut Buffer, area: Rect) {
     let theme = &state.theme;
     let Some(all) = lists(state, buffer, area) else { return };
-    let jobs = &state.products.jobs;
-    let mut rows: Vec<Vec<(String, Role)>> = jobs
-        .iter()
-        .map(|job| {
-            let (word, role) = match &job.ended {
-                None => ("runs here", Role::Good),
-                Some(Ok(())) => ("done", Role::Dim),
-                Some(Err(_)) => ("failed", Role::Bad),
-            };
-            let said = job.lines.back().cloned().unwrap_or_default();
-            vec![
-                (format!("job {}", job.id), Role::Dim),
-                (word.to_owned(), role),
-                (job.arguments.first().cloned().unwrap_or_default(), Role::Text),
-                (String::new(), Role::Dim),
-                (said, Role::Text),
-            ]
-        })
-        .collect();
-    rows.extend(all.runs.iter().map(|run| {
-        let role = match run.state {
-            RunState::Running => Role::Good,
-            RunState::Done => Role::Dim,
-            RunState::Failed => Role::Bad,
-            RunState::Interrupted => Role::Warning,
-        };
-        let took = run.elapsed_s.map_or(String::new(), seconds);
-        let words = match &run.message {
-            Some(message) => message.clone(),
-            None => run.arguments.join(" "),
-        };
-        vec![
-            (run.id.to_string(), Role::Dim),
-            (run.state.to_string(), role),
-            (run.command.clone(), Role::Text),
-            (took, Role::Dim),
-            (words, Role::Text),
-        ]
-    }));
-    if rows.is_empty() {
+    let lines = run_lines(state);
+    if lines.is_empty() {
         return notice(state, buffer, area, Role::Dim, "nothing has run yet: t starts an ingest");
     }
+    let rows: Vec<Vec<(String, Role)>> = lines
+        .iter()
+        .map(|line| match *line {
+            RunLine::Job(job) => job_cells(&state.products.jobs[job]),
+            RunLine::Run(run, _) => run_cells(all, &all.runs[run]),
+        })
+        .collect();
     let detail = (area.height / 3).clamp(5, 16);
     let upper = Rect { height: area.height - detail, ..area };
     let lower = Rect { y: upper.bottom(), height: detail, ..area };
@@ -450,54 +453,144 @@ pub fn draw_runs(state: &State, buffer: &mut Buffer, area: Rect) {
     list(state, buffer, upper, &heads, &rows, state.products.run);
     put(buffer, lower, 0, 0, &"─".repeat(usize::from(lower.width)), theme.style(Role::Dim));
     let mut y = 1;
-    let mut line = |text: &str, role: Role, bold: bool| {
-        for part in wrapped(&clean(text), usize::from(lower.width).saturating_sub(2)) {
-            let style = theme.style(role);
-            put(buffer, lower, 1, y, &part, if bold { style.add_modifier(Modifier::BOLD) } else { style });
+    for (text, role) in details(state, all, lines[state.products.run.min(lines.len() - 1)], lower) {
+        for part in wrapped(&clean(&text), usize::from(lower.width).saturating_sub(2)) {
+            put(buffer, lower, 1, y, &part, theme.style(role));
             y += 1;
         }
+    }
+}
+
+fn job_cells(job: &Job) -> Vec<(String, Role)> {
+    let (word, role) = match &job.ended {
+        None => ("runs here", Role::Good),
+        Some(Ok(())) => ("done", Role::Dim),
+        Some(Err(_)) => ("failed", Role::Bad),
     };
-    if let Some(job) = jobs.get(state.products.run) {
-        line(&job_line(state, job), Role::Key, false);
+    vec![
+        (format!("job {}", job.id), Role::Dim),
+        (word.to_owned(), role),
+        (job.arguments.first().cloned().unwrap_or_default(), Role::Text),
+        (String::new(), Role::Dim),
+        (job.lines.back().cloned().unwrap_or_default(), Role::Text),
+    ]
+}
+
+fn run_cells(all: &Lists, run: &Run) -> Vec<(String, Role)> {
+    let role = match run.state {
+        RunState::Running => Role::Good,
+        RunState::Done => Role::Dim,
+        RunState::Failed => Role::Bad,
+        RunState::Interrupted => Role::Warning,
+    };
+    let words = match (progress_of(all, run.id), &run.message) {
+        (Some(standing), _) => progress_words(standing),
+        (None, Some(message)) => message.clone(),
+        (None, None) => run.arguments.join(" "),
+    };
+    vec![
+        (run.id.to_string(), Role::Dim),
+        (run.state.to_string(), role),
+        (run.command.clone(), Role::Text),
+        (run.elapsed_s.map_or(String::new(), seconds), Role::Dim),
+        (words, Role::Text),
+    ]
+}
+
+/// How far a run is, and how long it will take.
+fn progress_numbers(standing: &Standing) -> String {
+    let total = standing.total.filter(|total| *total > 0);
+    let part = total.map(|total| format!("{:.0} %", 100.0 * standing.done as f64 / total as f64));
+    let left = standing.eta_s.map(|eta_s| format!("{} left", seconds(eta_s)));
+    part.into_iter().chain(left).collect::<Vec<_>>().join("  ")
+}
+
+/// [`progress_numbers`] and what is being done, in one line.
+fn progress_words(standing: &Standing) -> String {
+    let done = thousands(standing.done);
+    let what = match (&standing.said, standing.total.filter(|total| *total > 0)) {
+        (Some(said), _) => format!("{}, {said}", standing.what),
+        (None, Some(total)) => format!("{}, {done} of {} {}", standing.what, thousands(total), standing.unit),
+        (None, None) => format!("{}, {done} {}", standing.what, standing.unit),
+    };
+    let numbers = progress_numbers(standing);
+    if numbers.is_empty() { what } else { format!("{numbers}  {what}") }
+}
+
+/// What is known of a run or job, line by line, as far as the area reaches.
+fn details(state: &State, all: &Lists, line: RunLine, area: Rect) -> Vec<(String, Role)> {
+    let mut lines = Vec::new();
+    let (run, job) = match line {
+        RunLine::Job(job) => (None, state.products.jobs.get(job)),
+        RunLine::Run(run, job) => (all.runs.get(run), job.and_then(|job| state.products.jobs.get(job))),
+    };
+    lines.push(match (run, job) {
+        (_, Some(job)) => (job_line(state, job), Role::Key),
+        (Some(run), None) => (format!("sedflow {}", typed(&run.arguments)), Role::Key),
+        (None, None) => return lines,
+    });
+    if let Some(run) = run {
+        about_run(all, run, area, &mut lines);
+    }
+    let files = run.and_then(|run| state.products.files.as_ref().filter(|files| files.id == run.id));
+    let found = files.and_then(|files| files.log.as_ref());
+    if let Some(job) = job {
         if let Some(Err(how)) = &job.ended {
-            line(how, Role::Bad, false);
+            lines.push((how.clone(), Role::Bad));
         }
         if let Some(log) = &job.log {
-            line(&format!("log {}", log.display()), Role::Dim, false);
+            lines.push((format!("L shows its log, {}", log.display()), Role::Dim));
         }
-        let room = usize::from(lower.height).saturating_sub(4);
-        let skip = job.lines.len().saturating_sub(room);
-        job.lines.iter().skip(skip).for_each(|text| line(text, Role::Text, false));
-        return;
+    } else if let Some((path, _)) = found {
+        lines.push((format!("L shows its log, {}", path.display()), Role::Dim));
     }
-    let Some(run) = all.runs.get(state.products.run - jobs.len().min(state.products.run)) else { return };
-    line(&format!("sedflow {}", run.arguments.join(" ")), Role::Key, false);
-    if run.state == RunState::Running {
-        for (name, done) in &all.under_way {
-            line(&format!("{name}: {} so far", thousands(*done)), Role::Good, false);
+    for (word, list) in files.iter().flat_map(|files| [("read", &files.inputs), ("made", &files.outputs)]) {
+        for artifact in list {
+            let text = format!("{word} {} {} {}", artifact.kind, artifact.name, artifact.hash.short());
+            lines.push((text, Role::Text));
         }
+    }
+    // the end of what it says, in what room is left
+    let said: Vec<String> = match (job, found) {
+        (Some(job), _) => job.lines.iter().cloned().collect(),
+        (None, Some((_, said))) => said.clone(),
+        (None, None) => vec![],
+    };
+    let room = usize::from(area.height).saturating_sub(lines.len() + 2);
+    lines.extend(said.into_iter().skip(1).rev().take(room).rev().map(|text| (text, Role::Text)));
+    lines
+}
+
+fn about_run(all: &Lists, run: &Run, area: Rect, lines: &mut Vec<(String, Role)>) {
+    if let Some(standing) = progress_of(all, run.id) {
+        let words = progress_words(standing);
+        let room = usize::from(area.width).saturating_sub(width(&words) + 5).min(40);
+        let part = standing.total.map(|total| (standing.done as f64 / total.max(1) as f64).min(1.0));
+        let bar = part.map_or(String::new(), |part| {
+            let full = (part * room as f64) as usize;
+            "━".repeat(full) + &"╌".repeat(room - full) + "  "
+        });
+        lines.push((bar + &words, Role::Good));
+    } else if run.state == RunState::Running {
+        let done =
+            |(name, done): &(String, u64)| (format!("{name}: {} so far", thousands(*done)), Role::Good);
+        lines.extend(all.under_way.iter().map(done));
     }
     if let Some(message) = &run.message {
-        line(message, Role::Bad, false);
+        lines.push((message.clone(), Role::Bad));
     }
     let seed = run.seed.map_or(String::new(), |seed| format!("   seed {seed}"));
-    let ended = run.ended_utc.as_deref().unwrap_or("not yet");
-    line(
-        &format!("begun {}   ended {ended}{seed}   version {}", run.started_utc, run.program_version),
+    let ended = match (&run.ended_utc, run.state) {
+        (Some(ended), _) => ended.as_str(),
+        (None, RunState::Running) => "not yet",
+        (None, _) => "unknown",
+    };
+    let process =
+        if run.state == RunState::Running { format!("   process {}", run.process_id) } else { String::new() };
+    lines.push((
+        format!("begun {}   ended {ended}{process}{seed}   version {}", run.started_utc, run.program_version),
         Role::Dim,
-        false,
-    );
-    if let Some(files) = state.products.files.as_ref().filter(|files| files.id == run.id) {
-        for (word, list) in [("read", &files.inputs), ("made", &files.outputs)] {
-            for artifact in list {
-                line(
-                    &format!("{word} {} {} {}", artifact.kind, artifact.name, artifact.hash.short()),
-                    Role::Text,
-                    false,
-                );
-            }
-        }
-    }
+    ));
 }
 
 fn seconds(elapsed_s: f64) -> String {

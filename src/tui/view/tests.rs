@@ -1,7 +1,9 @@
 use crossterm::event::KeyCode;
 
-use crate::tui::fixture::{SIZES, at_work, key, listed, opened, typed};
+use crate::store::TrainingId;
+use crate::tui::fixture::{SIZES, at_work, control, findings, key, listed, opened, overlaid, typed};
 use crate::tui::jobs::list::ListAnswer;
+use crate::tui::jobs::products::{ProductsAnswer, ProductsAsk};
 use crate::tui::message::Msg;
 use crate::tui::picture;
 use crate::tui::run::drawn;
@@ -68,6 +70,10 @@ fn what_cannot_be_shown_is_said_in_place() {
     update(&mut state, Msg::List(ListAnswer::Problem { generation, text }));
     let shown = screen(&state);
     assert!(shown.contains("no such column: \\u{1b}[31mmag_q"), "{shown}");
+    // the sign of a condition's mistake stays below the character
+    let text = "it ends too early (character 8)\n    mag_r <\n           ^".to_owned();
+    update(&mut state, Msg::List(ListAnswer::Problem { generation, text }));
+    assert!(screen(&state).contains("\n       mag_r <\n              ^\n"), "{}", screen(&state));
     update(&mut state, Msg::List(ListAnswer::NoCatalog("x.db is not a sedflow catalog: it is text".into())));
     assert!(screen(&state).contains("x.db is not a sedflow catalog"));
 }
@@ -149,9 +155,49 @@ fn models_and_validation() {
         typed(&mut state, "l");
         state
     });
+    snapshots!("beside", |size| {
+        let mut state = at_work(size, View::Validation);
+        typed(&mut state, "bj");
+        let answer = ProductsAnswer::Findings(findings(1, 1.0).into());
+        update(&mut state, Msg::Products(answer));
+        state
+    });
+    snapshots!("bins-beside", |size| {
+        let mut state = at_work(size, View::Validation);
+        typed(&mut state, "lllb");
+        update(&mut state, control('d'));
+        state
+    });
+}
+
+#[test]
+fn a_training_that_runs() {
+    snapshots!("training", |size| {
+        let mut state = at_work(size, View::Models);
+        typed(&mut state, "j");
+        let curves = state.products.curves.clone().unwrap().1;
+        let of = ProductsAsk::Training(TrainingId(1));
+        update(&mut state, Msg::Products(ProductsAnswer::Curves { of, curves }));
+        state
+    });
+}
+
+#[test]
+fn runs_and_a_form_that_starts_one() {
+    snapshots!("running", |size| at_work(size, View::Runs));
     snapshots!("runs", |size| {
         let mut state = at_work(size, View::Runs);
         typed(&mut state, "t");
+        state
+    });
+}
+
+#[test]
+fn posteriors_of_other_sets_laid_over_one() {
+    snapshots!("overlay", overlaid);
+    snapshots!("overlay-corner", |size| {
+        let mut state = overlaid(size);
+        typed(&mut state, "l");
         state
     });
 }
