@@ -53,9 +53,6 @@ pub mod find;
 // figures
 pub mod plot;
 
-// files for other programs
-pub mod npz;
-
 // tables of surveys, in
 pub mod tables;
 

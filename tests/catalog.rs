@@ -195,6 +195,22 @@ fn why_walks_from_a_galaxy_to_its_file() {
     assert!(lines[2].starts_with("run 1 done: sedflow"), "{why}");
     assert!(lines[3].starts_with("file nsa.fits") && lines[3].ends_with("4 bytes"), "{why}");
     assert!(why.contains("filter sdss2010-r") && why.contains("(as above)"), "{why}");
+    let prov: Value =
+        serde_json::from_str(&ok(sedflow(&path, &["why", "140", "--format", "prov-json"]))).unwrap();
+    let all = |part: &str| prov[part].as_object().unwrap().values().cloned().collect::<Vec<_>>();
+    let file = all("entity").into_iter().find(|entity| entity["sedflow:kind"] == "file").unwrap();
+    assert_eq!(file["prov:label"], "nsa.fits");
+    let used = &all("used")[0];
+    assert_eq!(used["prov:activity"], "sedflow:run.1");
+    assert!(used["prov:entity"].as_str().unwrap().ends_with(file["sedflow:hash"].as_str().unwrap()));
+    // every end of every relation is in the document
+    for (relation, ends) in prov.as_object().unwrap().iter().filter(|(name, _)| name.starts_with("was")) {
+        for end in ends.as_object().unwrap().values().flat_map(|ends| ends.as_object().unwrap().values()) {
+            let id = end.as_str().unwrap();
+            let there = ["entity", "activity", "agent"].iter().any(|part| !prov[part][id].is_null());
+            assert!(there, "{relation}: {id}");
+        }
+    }
     let galaxy = ok(sedflow(&path, &["show", "nsa/140"]));
     assert!(galaxy.contains("ERROR_FLOOR") && galaxy.contains("already applied by the survey"), "{galaxy}");
     let run: Value =

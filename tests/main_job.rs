@@ -221,6 +221,12 @@ fn a_set_is_sub_sampled_to_another_prior_and_exported() {
         let at = find(&npz, format!("{name}.npy").as_bytes()).unwrap();
         assert!(find(&npz[at..at + 200], shape.as_bytes()).is_some(), "{name}");
     }
+    // what is there is not replaced unasked, and it is said before anything is simulated
+    let again = ["simulate", "--n", "5000000", "--seed", "5", "--export", "wide.npz"];
+    refused(folder.path(), &[&["-C", "c.db"], &again[..]].concat(), "exists already");
+    let whole = npz.clone();
+    run(&["simulate", "--n", "4000", "--seed", "4", "--name", "wide", "--export", "wide.npz", "--overwrite"]);
+    assert!(std::fs::read(folder.path().join("wide.npz")).unwrap() == whole);
     refused(
         folder.path(),
         &["-C", "c.db", "simulate", "--n", "10", "--export", "x.csv"],

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+mod common;
+
 fn sedflow(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sedflow"));
     command.current_dir(folder).arg("-q").args(arguments).env_remove("SEDFLOW_CATALOG");
@@ -318,11 +320,7 @@ fn killed_fifty_times_nothing_is_lost_and_nothing_is_half_written() {
 /// Runs where python3 has numpy and zstandard, and says so where not.
 #[test]
 fn the_python_reader_gives_the_same_draws() {
-    let has = Command::new("python3").args(["-c", "import numpy, zstandard"]).stderr(Stdio::null()).status();
-    if !has.is_ok_and(|status| status.success()) {
-        eprintln!("not run: python3 with numpy and zstandard is not there");
-        return;
-    }
+    let Some(python) = common::python("numpy, zstandard") else { return };
     let temp = tempfile::tempdir().unwrap();
     let folder = temp.path();
     sample(folder, "c.db");
@@ -337,7 +335,7 @@ fn the_python_reader_gives_the_same_draws() {
          for g, blob in sqlite3.connect('r.db').execute('SELECT object_id, samples FROM posterior JOIN galaxy USING (galaxy_id) WHERE samples IS NOT NULL'):\n\
          \x20   for name, x in read_release.decode(blob).items(): print(g, name, x.tobytes().hex())\n"
     );
-    let output = Command::new("python3").current_dir(folder).args(["-c", &script]).output().unwrap();
+    let output = Command::new(python).current_dir(folder).args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let conn = Connection::open(folder.join("r.db")).unwrap();

@@ -26,7 +26,6 @@ pub mod man;
 pub mod mcmc;
 pub mod merge;
 pub mod noise;
-pub mod parquet_out;
 pub mod plot;
 pub mod prior;
 pub mod query;
@@ -42,6 +41,7 @@ pub mod simulate;
 pub mod slurm;
 pub mod ssp;
 pub mod train;
+pub mod training_out;
 pub mod validate;
 pub mod why;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::resolve::{self, Grid};
 use crate::features::short_band;
@@ -377,7 +377,6 @@ pub fn register_checkpoint(
     with: Registered,
     filters: &[Filter],
 ) -> anyhow::Result<CheckpointId> {
-    let band_set = register_bands(store, run, filters)?;
     let flow = npe.flow();
     let card = npe.card();
     let (architecture, members) = match flow.members().len() {
@@ -393,23 +392,14 @@ pub fn register_checkpoint(
     if let Some(weights) = members {
         config["weights_of_members"] = json!(weights);
     }
-    Ok(store.put_checkpoint(
-        run,
-        &CheckpointSpec {
-            name: with.name,
-            kind: CheckpointKind::Npe,
-            architecture: &architecture,
-            config: &config,
-            training: with.training,
-            sed_model: with.sed_model,
-            prior: with.prior,
-            noise_model: Some(with.noise_model),
-            band_set,
-            n_weights: flow.n_weights() as u64,
-            valid_ln_prob: card.training["validation_ln_prob"].as_f64(),
-            data: bytes,
-        },
-    )?)
+    let what = What {
+        kind: CheckpointKind::Npe,
+        architecture: &architecture,
+        config: &config,
+        n_weights: flow.n_weights(),
+        training: &card.training,
+    };
+    register(store, run, what, bytes, with, filters)
 }
 
 /// Keeps a likelihood's bytes in the catalog; the same bytes are kept once.
@@ -421,27 +411,53 @@ pub fn register_likelihood(
     with: Registered,
     filters: &[Filter],
 ) -> anyhow::Result<CheckpointId> {
-    let band_set = register_bands(store, run, filters)?;
     let flow = nle.flow();
     let card = &nle.card().model;
     let config = json!({ "flow": flow.config(), "features": card.features, "training": card.training });
-    Ok(store.put_checkpoint(
-        run,
-        &CheckpointSpec {
-            name: with.name,
-            kind: CheckpointKind::Nle,
-            architecture: flow.config().name(),
-            config: &config,
-            training: with.training,
-            sed_model: with.sed_model,
-            prior: with.prior,
-            noise_model: Some(with.noise_model),
-            band_set,
-            n_weights: flow.n_weights() as u64,
-            valid_ln_prob: card.training["validation_ln_prob"].as_f64(),
-            data: bytes,
-        },
-    )?)
+    let what = What {
+        kind: CheckpointKind::Nle,
+        architecture: flow.config().name(),
+        config: &config,
+        n_weights: flow.n_weights(),
+        training: &card.training,
+    };
+    register(store, run, what, bytes, with, filters)
+}
+
+/// What a checkpoint row says of the flow.
+struct What<'a> {
+    kind: CheckpointKind,
+    architecture: &'a str,
+    config: &'a Value,
+    n_weights: usize,
+    /// The training's record on the card.
+    training: &'a Value,
+}
+
+fn register(
+    store: &mut Store,
+    run: RunId,
+    what: What<'_>,
+    bytes: &[u8],
+    with: Registered,
+    filters: &[Filter],
+) -> anyhow::Result<CheckpointId> {
+    let band_set = register_bands(store, run, filters)?;
+    let spec = CheckpointSpec {
+        name: with.name,
+        kind: what.kind,
+        architecture: what.architecture,
+        config: what.config,
+        training: with.training,
+        sed_model: with.sed_model,
+        prior: with.prior,
+        noise_model: Some(with.noise_model),
+        band_set,
+        n_weights: what.n_weights as u64,
+        valid_ln_prob: what.training["validation_ln_prob"].as_f64(),
+        data: bytes,
+    };
+    Ok(store.put_checkpoint(run, &spec)?)
 }
 
 /// Opens the catalog for writing; one that does not exist is a sentence, not a new file.

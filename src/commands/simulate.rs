@@ -1,19 +1,18 @@
 //! `sedflow simulate`: training sets, stored in chunks or as a recipe, and sub-samples to another prior.
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde_json::json;
 
 use super::listen::Terminal;
 use super::resolve::{self, Grid};
+use super::training_out::TrainingOut;
 use super::{Context, Outcome, setup};
 use crate::filters::Filter;
-use crate::npz::NpzWriter;
-use crate::prior::{N_PARAM, PARAMS, Prior};
+use crate::prior::{N_PARAM, Prior};
 use crate::progress::{Event, Progress};
 use crate::sed::{PhotTable, SedModel};
 use crate::simulate::{Recipe, Rows, Simulator, Subsampler, rejection_counts, table_options};
@@ -63,6 +62,9 @@ pub struct SimulateArgs {
     /// Also write the rows to an .npz or .parquet file
     #[arg(long, value_name = "FILE")]
     pub export: Option<PathBuf>,
+    /// Replace the file of --export
+    #[arg(long, requires = "export")]
+    pub overwrite: bool,
 }
 
 /// Everything that simulations come from.
@@ -138,7 +140,7 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
         bail!("--stream keeps no rows, so there is nothing to --export");
     }
     // before an hour of simulating, not after it
-    let export = args.export.as_deref().map(ExportFormat::of).transpose()?;
+    let export = args.export.as_deref().map(|path| TrainingOut::new(path, args.overwrite)).transpose()?;
     let terminal = Terminal::new(context.quiet, &context.catalog);
     let mut store = Store::open_or_create(&context.catalog)?;
     let config = json!({
@@ -169,8 +171,8 @@ pub fn run(args: SimulateArgs, context: &Context) -> anyhow::Result<Outcome> {
         eprintln!("training set {label}: {} rows; draws rejected: {rejected}", set.n_rows);
     }
     writeln!(std::io::stdout(), "{label}")?;
-    if let (Some(path), Some(format)) = (&args.export, export) {
-        format.write(&store, &set, path, &terminal)?;
+    if let (Some(path), Some(export)) = (&args.export, export) {
+        export.write(&store, &set, &terminal)?;
         if !context.quiet {
             eprintln!("wrote {}", path.display());
         }
@@ -366,63 +368,4 @@ fn pick(rows: &Rows, keep: &[bool], new: &Prior) -> anyhow::Result<Rows> {
         picked.observed.push(rows.observed[row]);
     }
     Ok(picked)
-}
-
-/// How rows are written for other programs.
-#[derive(Debug, Clone, Copy)]
-enum ExportFormat {
-    Npz,
-    Parquet,
-}
-
-impl ExportFormat {
-    fn of(path: &Path) -> anyhow::Result<Self> {
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("npz") => Ok(Self::Npz),
-            Some("parquet") => Ok(Self::Parquet),
-            _ => bail!("{}: the name of an export ends in .npz or .parquet", path.display()),
-        }
-    }
-
-    /// All rows of a set to one file.
-    fn write(
-        self,
-        store: &Store,
-        set: &TrainingSet,
-        path: &Path,
-        progress: &dyn Progress,
-    ) -> anyhow::Result<()> {
-        match self {
-            Self::Npz => export_npz(store, set, path),
-            Self::Parquet => {
-                let bands: Vec<String> =
-                    store.bands(set.band_set)?.into_iter().map(|band| band.name).collect();
-                super::parquet_out::export(store, set, &bands, path, progress)
-            }
-        }
-    }
-}
-
-fn export_npz(store: &Store, set: &TrainingSet, path: &Path) -> anyhow::Result<()> {
-    let mut rows = Rows::default();
-    for &(chunk, _, _) in &set.chunks {
-        rows.append(read_chunk(store, set, chunk)?);
-    }
-    let (n, b) = (rows.len(), rows.n_bands);
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut npz = NpzWriter::new(BufWriter::new(file));
-    npz.array("latent", &[n, rows.n_free], &rows.latent)?;
-    npz.array("theta", &[n, N_PARAM], &rows.theta)?;
-    npz.array("zred", &[n], &rows.zred)?;
-    npz.array("flux_nmgy", &[n, b], &rows.flux_nmgy)?;
-    npz.array("noisy_nmgy", &[n, b], &rows.noisy_nmgy)?;
-    npz.array("sigma_nmgy", &[n, b], &rows.sigma_nmgy)?;
-    npz.integers("observed", &[n], &rows.observed)?;
-    npz.finish()?;
-    Ok(())
-}
-
-/// Names of the parameters, for columns.
-pub fn theta_names() -> impl Iterator<Item = &'static str> {
-    PARAMS.iter().map(|info| info.name)
 }

@@ -180,6 +180,7 @@ fn simulate_args(args: &TrainArgs) -> SimulateArgs {
         stream: true,
         from: None,
         export: None,
+        overwrite: false,
     }
 }
 

@@ -111,19 +111,19 @@ pub fn write_npz(job: Job<'_>, source: &Source<'_>, progress: &dyn Progress) -> 
         .map(|field| {
             let (dtype, width) = array_of(field);
             let descr = match dtype {
-                Dtype::F32 => "<f4".to_owned(),
-                Dtype::F64 => "<f8".to_owned(),
-                Dtype::I64 => "<i8".to_owned(),
-                Dtype::Bool => "|b1".to_owned(),
+                Dtype::F32 => "<f4",
+                Dtype::F64 => "<f8",
+                Dtype::I64 => "<i8",
+                Dtype::Bool => "|b1",
                 // NumPy's texts are of four bytes a character.
-                Dtype::Text(n) => format!("<U{}", n.max(1)),
+                Dtype::Text(n) => &format!("<U{}", n.max(1)),
             };
             let item = if let Dtype::Text(n) = dtype { 4 * n.max(1) } else { dtype.size() };
-            let shape = match field.kind {
-                Kind::List { .. } => vec![source.n_rows(), width as u64],
-                _ => vec![source.n_rows()],
+            let shape: &[u64] = match field.kind {
+                Kind::List { .. } => &[source.n_rows(), width as u64],
+                _ => &[source.n_rows()],
             };
-            Member { name: field.name.replace('/', "_"), descr, item: item as u64, shape }
+            Member::new(&field.name.replace('/', "_"), descr, item as u64, shape)
         })
         .collect();
     let mut writer = NpzWriter::create(job.path, job.overwrite, &members)?;

@@ -256,8 +256,7 @@ fn hdf5(
     };
     let datasets: Vec<Dataset> =
         keys.iter().map(|(name, ..)| file.dataset(name)).collect::<Result<_, _>>().map_err(wrong)?;
-    let n = shape[1] as usize;
-    let kept = if options.most == 0 { n } else { n.min(options.most) };
+    let width = shape[1] as usize;
     for start in (0..shape[0]).step_by(ROWS as usize) {
         let rows = (start, (start + ROWS).min(shape[0]));
         let blocks: Vec<Vec<f64>> = datasets
@@ -267,6 +266,10 @@ fn hdf5(
             .map_err(wrong)?;
         for row in 0..(rows.1 - rows.0) as usize {
             let galaxy = rows.0 as usize + row;
+            // rows of fewer draws are filled up with NaN
+            let there = |i: &usize| blocks.iter().any(|block| !block[row * width + i].is_nan());
+            let n = (0..width).rev().find(there).map_or(0, |last| last + 1);
+            let kept = if options.most == 0 { n } else { n.min(options.most) };
             let mut draws = ForeignDraws {
                 object_id: ids.get(galaxy).cloned(),
                 names: Vec::new(),
@@ -275,7 +278,7 @@ fn hdf5(
             };
             for ((_, ours, log), block) in keys.iter().zip(&blocks) {
                 let value = |i: usize| {
-                    let value = block[row * n + (i as u128 * n as u128 / kept as u128) as usize];
+                    let value = block[row * width + (i as u128 * n as u128 / kept as u128) as usize];
                     (if *log { value.log10() } else { value }) as f32
                 };
                 draws.names.push((*ours).to_owned());

@@ -32,6 +32,8 @@ pub struct Field {
     pub kind: Kind,
     /// `None` for a pure number, a text or a code.
     pub unit: Option<String>,
+    /// A unit that the description says, as readers of the format do not know it.
+    pub unit_in_words: Option<String>,
     pub ucd: Option<String>,
     pub description: String,
     pub nullable: bool,
@@ -48,6 +50,7 @@ impl Field {
             name: name.into(),
             kind,
             unit: None,
+            unit_in_words: None,
             ucd: None,
             description: description.into(),
             nullable: true,
@@ -67,12 +70,18 @@ impl Field {
         self
     }
 
+    /// The name in the catalog, whatever it is in the file.
+    pub fn catalog_name(&self) -> &str {
+        self.notes.name.as_deref().unwrap_or(&self.name)
+    }
+
     /// The description with the notes behind it, as files hold it.
     pub fn full_description(&self) -> String {
-        let text = if self.unit.is_none() && matches!(self.kind, Kind::Float | Kind::List { .. }) {
-            format!("{} (no unit)", self.description)
-        } else {
-            self.description.clone()
+        let counted = !matches!(self.kind, Kind::Float | Kind::List { .. });
+        let text = match (&self.unit, &self.unit_in_words) {
+            (None, Some(unit)) => format!("{}; unit: {unit}", self.description),
+            (None, None) if !counted => format!("{} (no unit)", self.description),
+            _ => self.description.clone(),
         };
         match self.notes.to_json() {
             Some(notes) => format!("{text} [sedflow {notes}]"),
@@ -84,7 +93,7 @@ impl Field {
 /// What `sedflow ingest` needs to read a column back as it was, kept at the end of its description.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Notes {
-    /// The column's name in the catalog, where the format cannot hold it.
+    /// The column's name in the catalog, where the file has another.
     pub name: Option<String>,
     /// Texts are percent-encoded, as the format cannot hold them.
     pub encoded: bool,
@@ -220,5 +229,8 @@ mod tests {
         assert_eq!(Field::new("z", Kind::Float, "redshift").full_description(), "redshift (no unit)");
         let with = Field::new("a", Kind::Float, "age").unit(Some("Gyr"));
         assert_eq!(with.full_description(), "age");
+        let mut mass = Field::new("m", Kind::Float, "log10 of mass");
+        mass.unit_in_words = Some("log(solMass)".to_owned());
+        assert_eq!(mass.full_description(), "log10 of mass; unit: log(solMass)");
     }
 }

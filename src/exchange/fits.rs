@@ -22,10 +22,15 @@ pub fn adapt(fields: &mut [Field]) -> Vec<(String, String)> {
     for field in fields.iter_mut() {
         let words = std::mem::take(&mut field.description);
         field.description = plain(&words);
-        field.notes.words = Some(words).filter(|words| *words != field.description);
+        if words != field.description {
+            field.notes.words = Some(words);
+        }
         let unit = field.unit.take();
         field.unit = unit.as_deref().map(plain);
-        field.notes.unit = unit.filter(|unit| Some(unit) != field.unit.as_ref());
+        if unit != field.unit {
+            field.notes.unit = unit;
+        }
+        field.unit_in_words = field.unit_in_words.as_deref().map(plain);
         field.ucd = field.ucd.as_deref().map(plain);
     }
     fit(fields, Alphabet::Ascii)
@@ -56,7 +61,7 @@ pub fn write(job: Job<'_>, rows: Rows<'_>) -> Result<(), ExchangeError> {
     file.finish().map_err(named)
 }
 
-fn with_path(path: &Path, error: FitsError) -> ExchangeError {
+pub(super) fn with_path(path: &Path, error: FitsError) -> ExchangeError {
     match error {
         FitsError::Io(source) => at(path)(source),
         other => other.into(),

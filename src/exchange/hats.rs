@@ -1,7 +1,7 @@
 //! HATS: a catalog cut into HEALPix cells, one Parquet file each, as `lsdb` and the VO's HiPS-like services read it.
 //!
 //! Layout of the IVOA note "HATS: Hierarchical Adaptive Tiling Scheme". Cells are of nested numbering; each holds at
-//! most so many rows unless its order is the deepest.
+//! most so many rows unless its order is the deepest. `skymap.fits` has the number of galaxies in the cells of that order.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -11,10 +11,11 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
 };
 
-use super::fields::{Field, Kind, Meta};
+use super::fields::{Field, Kind};
 use super::source::Source;
 use super::target::{Folder, at};
 use super::{Batch, ExchangeError, Job, Values, parquet::Writer};
+use crate::fits::{Card, Cells, ColumnDef, FitsWriter, Kind as FitsKind, Value as FitsValue};
 use crate::progress::{Event, Progress, Silent};
 use crate::sky;
 
@@ -104,7 +105,17 @@ pub fn write(
     progress: &dyn Progress,
 ) -> Result<(Vec<Cell>, u64), ExchangeError> {
     let marker = if options.margin_arcsec.is_some() { COLLECTION } else { MARKER };
-    let folder = Folder::create(job.path, job.overwrite, marker)?;
+    Folder::make(job.path, job.overwrite, marker, |folder| fill(folder, job, source, cell, options, progress))
+}
+
+fn fill(
+    folder: &Folder,
+    job: Job<'_>,
+    source: &Source<'_>,
+    cell: usize,
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<(Vec<Cell>, u64), ExchangeError> {
     let mut counts = vec![0_u64; 12 << (2 * DEEPEST)];
     let mut without = 0;
     source.column(cell).stream(&Silent, &mut |batch| {
@@ -124,7 +135,7 @@ pub fn write(
         return Err(ExchangeError::CannotHold { format: "HATS", what });
     }
     let prefix = if options.margin_arcsec.is_some() { "primary/" } else { "" };
-    let catalog = Catalog { job, folder: &folder, prefix, cell, source };
+    let catalog = Catalog { job, folder, prefix, cell, source };
     let total = cells.iter().map(|cell| cell.rows).sum();
     progress.report(Event::Started { what: "exporting".to_owned(), total: Some(total), unit: "galaxies" });
     let mut written = 0;
@@ -138,11 +149,11 @@ pub fn write(
         progress.report(Event::Advanced { done: written });
     }
     progress.report(Event::Finished);
-    catalog.finish(&cells, &done, &properties(job.meta, &cells, options, None))?;
+    catalog.finish(&cells, &done, &properties(job, &cells, &done, options, None))?;
+    catalog.skymap(&counts)?;
     if let Some(margin) = options.margin_arcsec {
         write_margin(&catalog, &cells, margin, options, progress)?;
     }
-    folder.commit()?;
     Ok((cells, without))
 }
 
@@ -175,7 +186,7 @@ fn write_margin(
             std::fs::remove_file(&path).map_err(at(&path))?;
         }
     }
-    let text = properties(catalog.job.meta, &kept, options, Some(margin));
+    let text = properties(catalog.job, &kept, &done, options, Some(margin));
     margins.finish(&kept, &done, &text)?;
     let collection = format!(
         "#HATS collection\nobs_collection={}\nhats_primary_table_url={PRIMARY}\nall_margins={name}\ndefault_margin={name}\n",
@@ -242,6 +253,7 @@ struct Catalog<'c> {
 struct Done {
     path: String,
     rows: u64,
+    bytes: u64,
     metadata: ParquetMetaData,
 }
 
@@ -269,7 +281,8 @@ impl Catalog<'_> {
         }
         cells.sort_unstable();
         let mut out = BufWriter::new(File::create(&file).map_err(at(&file))?);
-        let mut writer = Writer::new(&mut out, self.job.fields, self.job.meta)?;
+        let named = |error| super::parquet::with_path(&file, error);
+        let mut writer = Writer::new(&mut out, self.job.fields, self.job.meta).map_err(named)?;
         let mut rows = 0;
         // As many as a batch holds at a time, sorted among themselves.
         let step = self.source.batch_rows();
@@ -286,15 +299,16 @@ impl Catalog<'_> {
                 &mut |batch| {
                     let batch = self.by_cell(batch, keep);
                     rows += batch.rows as u64;
-                    if batch.rows > 0 { writer.write(&batch) } else { Ok(()) }
+                    if batch.rows > 0 { writer.write(&batch).map_err(named) } else { Ok(()) }
                 },
             )?;
             start = end;
         }
-        let metadata = writer.finish()?;
+        let metadata = writer.finish().map_err(named)?;
         let out = out.into_inner().map_err(|error| at(&file)(error.into_error()))?;
         out.sync_all().map_err(at(&file))?;
-        Ok(Done { path, rows, metadata })
+        let bytes = out.metadata().map_err(at(&file))?.len();
+        Ok(Done { path, rows, bytes, metadata })
     }
 
     /// The rows to keep by ascending cell, with the cell as first column.
@@ -309,6 +323,30 @@ impl Catalog<'_> {
         let mut columns = vec![Values::Int(order.iter().map(|&row| cells[row]).collect())];
         columns.extend(batch.columns.iter().map(|values| values.rows(&order)));
         Batch { rows: order.len(), columns }
+    }
+
+    /// The number of galaxies in every cell of order [`DEEPEST`] that has any, as a HEALPix map.
+    fn skymap(&self, counts: &[u64]) -> Result<(), ExchangeError> {
+        let path = self.folder.inside().join(format!("{}skymap.fits", self.prefix));
+        let named = |error| super::fits::with_path(&path, error);
+        let filled: Vec<(i64, i64)> =
+            (0..).zip(counts).filter(|(_, n)| **n > 0).map(|(pixel, n)| (pixel, *n as i64)).collect();
+        let (pixels, values): (Vec<i64>, Vec<i64>) = filled.into_iter().unzip();
+        let words =
+            [("PIXTYPE", "HEALPIX"), ("INDXSCHM", "EXPLICIT"), ("ORDERING", "NESTED"), ("COORDSYS", "C")];
+        let mut cards =
+            words.map(|(key, word)| Card::new(key, FitsValue::Text(word.to_owned()), "")).to_vec();
+        cards.push(Card::new("NSIDE", FitsValue::Integer(1 << DEEPEST), ""));
+        cards.push(Card::new("OBS_NPIX", FitsValue::Integer(pixels.len() as i64), ""));
+        let mut file = FitsWriter::create(&path, &[]).map_err(named)?;
+        let columns = vec![
+            ColumnDef::new("PIXEL", FitsKind::I64).comment("HEALPix cell, nested"),
+            ColumnDef::new("VALUE", FitsKind::I64).comment("Galaxies in it"),
+        ];
+        let mut table = file.table("SKYMAP", columns, &cards).map_err(named)?;
+        table.write(pixels.len(), &[Cells::I64(&pixels), Cells::I64(&values)]).map_err(named)?;
+        table.finish().map_err(named)?;
+        file.finish().map_err(named)
     }
 
     /// `partition_info.csv`, `_metadata`, `_common_metadata` and the properties.
@@ -368,7 +406,13 @@ fn gathered(done: &[Done], job: Job<'_>) -> Result<(Vec<u8>, Vec<u8>), ExchangeE
     Ok((all, common))
 }
 
-fn properties(meta: &Meta, cells: &[Cell], options: Options, margin: Option<f64>) -> String {
+fn properties(job: Job<'_>, cells: &[Cell], done: &[Done], options: Options, margin: Option<f64>) -> String {
+    let meta = job.meta;
+    let column = |name: &str| {
+        let found = job.fields.iter().find(|field| field.catalog_name() == name);
+        found.map_or(name, |field| field.name.as_str()).to_owned()
+    };
+    let bytes: u64 = done.iter().map(|file| file.bytes).sum();
     let rows: u64 = cells.iter().map(|cell| cell.rows).sum();
     let sky: f64 = cells.iter().map(|cell| 1.0 / (12.0 * 4_f64.powi(cell.order as i32))).sum();
     let orders = || cells.iter().map(|cell| cell.order);
@@ -377,13 +421,14 @@ fn properties(meta: &Meta, cells: &[Cell], options: Options, margin: Option<f64>
         ("obs_collection", name),
         ("dataproduct_type", if margin.is_some() { "margin" } else { "object" }.to_owned()),
         ("hats_nrows", rows.to_string()),
-        ("hats_col_ra", "ra_deg".to_owned()),
-        ("hats_col_dec", "dec_deg".to_owned()),
+        ("hats_col_ra", column("ra_deg")),
+        ("hats_col_dec", column("dec_deg")),
         ("hats_col_healpix", CELL.to_owned()),
         ("hats_col_healpix_order", "29".to_owned()),
         ("hats_npix_suffix", ".parquet".to_owned()),
         ("hats_max_rows", options.rows.to_string()),
         ("hats_order", orders().max().unwrap_or(0).to_string()),
+        ("hats_estsize", bytes.div_ceil(1024).to_string()),
         ("moc_sky_fraction", format!("{sky:.5}")),
         ("hats_builder", format!("sedflow v{}", crate::store::PROGRAM_VERSION)),
         ("hats_version", "v1.0".to_owned()),
@@ -391,6 +436,8 @@ fn properties(meta: &Meta, cells: &[Cell], options: Options, margin: Option<f64>
     if let Some(margin) = margin {
         lines.push(("hats_primary_table_url", PRIMARY.to_owned()));
         lines.push(("hats_margin_threshold", margin.to_string()));
+    } else {
+        lines.push(("hats_skymap_order", DEEPEST.to_string()));
     }
     let mut text = String::from("#HATS catalog\n");
     for (key, value) in lines {

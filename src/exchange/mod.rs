@@ -14,6 +14,7 @@ use crate::store::{GalaxyId, StoreError};
 pub mod arrays;
 pub mod chains;
 pub mod columns;
+pub mod dialect;
 pub mod fields;
 pub mod fits;
 pub mod hats;

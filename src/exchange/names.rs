@@ -42,7 +42,7 @@ pub fn fit(fields: &mut [Field], alphabet: Alphabet) -> Vec<(String, String)> {
         }
         if name != field.name {
             let old = std::mem::replace(&mut field.name, name.clone());
-            field.notes.name = Some(old.clone());
+            field.notes.name.get_or_insert(old.clone());
             changed.push((old, name));
         }
     }

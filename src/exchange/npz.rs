@@ -21,6 +21,10 @@ pub struct Member {
 }
 
 impl Member {
+    pub fn new(name: &str, descr: &str, item: u64, shape: &[u64]) -> Self {
+        Self { name: name.to_owned(), descr: descr.to_owned(), item, shape: shape.to_vec() }
+    }
+
     fn header(&self) -> Vec<u8> {
         let shape: Vec<String> = self.shape.iter().map(u64::to_string).collect();
         let comma = if shape.len() == 1 { "," } else { "" };

@@ -207,16 +207,10 @@ mod tests {
     fn what_the_writer_wrote_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
-        let member = |name: &str, descr: &str, item, shape: &[u64]| Member {
-            name: name.into(),
-            descr: descr.into(),
-            item,
-            shape: shape.to_vec(),
-        };
         let members = [
-            member("chain", "<f4", 4, &[2, 3]),
-            member("names", "<U2", 8, &[2]),
-            member("id", "<i8", 8, &[1]),
+            Member::new("chain", "<f4", 4, &[2, 3]),
+            Member::new("names", "<U2", 8, &[2]),
+            Member::new("id", "<i8", 8, &[1]),
         ];
         let mut writer = NpzWriter::create(&path, false, &members).unwrap();
         let floats: Vec<u8> = (0..6_u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();

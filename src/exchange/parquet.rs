@@ -1,10 +1,12 @@
 //! Parquet with VOParquet 1.0 metadata: a VOTable without rows in the footer gives units, UCDs, descriptions.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, FloatType, Int64Type};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
@@ -12,7 +14,7 @@ use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 use super::fields::{Field, Kind, Meta};
 use super::names::{Alphabet, fit};
-use super::target::Target;
+use super::target::{Target, at};
 use super::{Batch, ExchangeError, Job, Rows, Values, votable};
 
 /// Maps names to what the VOTable inside can hold. Returns the names changed.
@@ -23,10 +25,22 @@ pub fn adapt(fields: &mut [Field]) -> Vec<(String, String)> {
 /// Writes one table, one row group per batch.
 pub fn write(job: Job<'_>, rows: Rows<'_>) -> Result<(), ExchangeError> {
     let (target, mut out) = Target::create(job.path, job.overwrite)?;
-    let mut writer = Writer::new(&mut out, job.fields, job.meta)?;
-    rows(&mut |batch| writer.write(batch))?;
-    writer.finish()?;
+    let named = |error| with_path(job.path, error);
+    let mut writer = Writer::new(&mut out, job.fields, job.meta).map_err(named)?;
+    rows(&mut |batch| writer.write(batch).map_err(named))?;
+    writer.finish().map_err(named)?;
     target.commit(out)
+}
+
+/// The error with the file's name, where it is the system's.
+pub fn with_path(path: &Path, error: ExchangeError) -> ExchangeError {
+    match error {
+        ExchangeError::Parquet(ParquetError::External(inner)) => match inner.downcast::<io::Error>() {
+            Ok(source) => at(path)(*source),
+            Err(inner) => ParquetError::External(inner).into(),
+        },
+        other => other,
+    }
 }
 
 /// A Parquet file being written to anything.
@@ -96,6 +110,12 @@ fn properties(fields: &[Field], meta: &Meta) -> Result<WriterProperties, Exchang
         KeyValue::new("IVOA.VOTable-Parquet.version".to_owned(), "1.0".to_owned()),
         KeyValue::new("IVOA.VOTable-Parquet.content".to_owned(), votable::description(fields, meta)),
     ];
+    // astropy asks for the lengths of texts by its own keys, and warns without them.
+    let lengths = fields.iter().filter_map(|field| match field.kind {
+        Kind::Text { bytes, .. } => Some((format!("table::len::{}", field.name), bytes.max(1).to_string())),
+        _ => None,
+    });
+    pairs.extend(lengths.map(|(key, length)| KeyValue::new(key, length)));
     pairs.extend(meta.pairs.iter().map(|(key, value, _)| KeyValue::new((*key).to_owned(), value.clone())));
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)

@@ -27,7 +27,15 @@ pub fn levels() -> Vec<f64> {
 
 /// Writes a folder of `PARAMETER.hdf5`, of the galaxies that have draws. The fields are `object_id`, then lists of draws, the weights last.
 pub fn write(job: Job<'_>, source: &Source<'_>, progress: &dyn Progress) -> Result<(), ExchangeError> {
-    let folder = Folder::create(job.path, job.overwrite, MARKER)?;
+    Folder::make(job.path, job.overwrite, MARKER, |folder| fill(folder, job, source, progress))
+}
+
+fn fill(
+    folder: &Folder,
+    job: Job<'_>,
+    source: &Source<'_>,
+    progress: &dyn Progress,
+) -> Result<(), ExchangeError> {
     let (n, levels) = (source.n_with_draws(), levels());
     let is_draws = |field: &&Field| matches!(field.kind, Kind::List { .. }) && !field.name.contains("weight");
     let parameters: Vec<&Field> = job.fields.iter().filter(is_draws).collect();
@@ -96,8 +104,7 @@ pub fn write(job: Job<'_>, source: &Source<'_>, progress: &dyn Progress) -> Resu
     let names: Vec<&str> = parameters.iter().map(|field| field.name.as_str()).collect();
     let text =
         json!({ "sedflow": job.meta.description, "ensembles": names, "galaxies": n, "levels": levels });
-    folder.put(MARKER.0, format!("{text:#}\n").as_bytes())?;
-    folder.commit()
+    folder.put(MARKER.0, format!("{text:#}\n").as_bytes())
 }
 
 fn texts(values: &Values, width: usize) -> Vec<u8> {

@@ -51,9 +51,19 @@ impl Target {
     }
 
     /// Flushes the file to disk and puts it in its place.
-    pub fn commit(mut self, mut file: BufWriter<File>) -> Result<(), ExchangeError> {
-        let placed = file.flush().and_then(|()| file.get_ref().sync_all());
-        placed.and_then(|()| std::fs::rename(&self.partial, &self.path)).map_err(at(&self.path))?;
+    pub fn commit(self, file: BufWriter<File>) -> Result<(), ExchangeError> {
+        self.settle(file)?.place()
+    }
+
+    /// Flushes the file to disk, after which only putting it in its place is left.
+    pub fn settle(self, mut file: BufWriter<File>) -> Result<Self, ExchangeError> {
+        file.flush().and_then(|()| file.get_ref().sync_all()).map_err(at(&self.path))?;
+        Ok(self)
+    }
+
+    /// Puts a [settled](Target::settle) file in its place.
+    pub fn place(mut self) -> Result<(), ExchangeError> {
+        std::fs::rename(&self.partial, &self.path).map_err(at(&self.path))?;
         self.done = true;
         Ok(())
     }
@@ -68,7 +78,7 @@ impl Drop for Target {
     }
 }
 
-/// A folder being filled beside its name; dropped before [`Folder::commit`] it leaves nothing.
+/// A folder being filled beside its name; it takes its place when it is whole, or leaves nothing.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -77,8 +87,32 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// `marker` is a file that every folder of this kind has: only such a folder is ever replaced.
-    pub fn create(
+    /// Makes a folder of what `fill` puts in it. `marker` is a file that every folder of this kind has: only such a folder
+    /// is ever replaced.
+    pub fn make<T>(
+        path: &Path,
+        overwrite: bool,
+        marker: (&str, &'static str),
+        fill: impl FnOnce(&Self) -> Result<T, ExchangeError>,
+    ) -> Result<T, ExchangeError> {
+        let folder = Self::create(path, overwrite, marker)?;
+        let made = fill(&folder).map_err(|error| folder.by_its_name(error))?;
+        folder.commit()?;
+        Ok(made)
+    }
+
+    /// An error that names a file as it will be called.
+    fn by_its_name(&self, error: ExchangeError) -> ExchangeError {
+        match error {
+            ExchangeError::Io { path, source } => match path.strip_prefix(&self.partial) {
+                Ok(inside) => ExchangeError::Io { path: self.path.join(inside), source },
+                Err(_) => ExchangeError::Io { path, source },
+            },
+            other => other,
+        }
+    }
+
+    fn create(
         path: &Path,
         overwrite: bool,
         (marker, kind): (&str, &'static str),
@@ -112,7 +146,7 @@ impl Folder {
             .map_err(at(&self.path.join(name)))
     }
 
-    pub fn commit(mut self) -> Result<(), ExchangeError> {
+    fn commit(mut self) -> Result<(), ExchangeError> {
         let aside = self.partial.with_extension("old");
         let old = self.path.exists();
         let placed = if old { std::fs::rename(&self.path, &aside) } else { Ok(()) };
@@ -161,19 +195,21 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("catalog");
         let kind = ("mark", "catalog");
-        let folder = Folder::create(&path, false, kind).unwrap();
-        folder.put("mark", b"1").unwrap();
-        folder.put("a/b", b"2").unwrap();
-        folder.commit().unwrap();
-        assert!(matches!(Folder::create(&path, false, kind), Err(ExchangeError::Exists { .. })));
-        let again = Folder::create(&path, true, kind).unwrap();
-        again.put("mark", b"3").unwrap();
-        again.commit().unwrap();
+        let two = |folder: &Folder| folder.put("mark", b"1").and_then(|()| folder.put("a/b", b"2"));
+        Folder::make(&path, false, kind, two).unwrap();
+        assert!(matches!(Folder::make(&path, false, kind, two), Err(ExchangeError::Exists { .. })));
+        Folder::make(&path, true, kind, |folder| folder.put("mark", b"3")).unwrap();
         assert!(!path.join("a").exists());
         std::fs::remove_file(path.join("mark")).unwrap();
         std::fs::write(path.join("thesis"), b"years").unwrap();
-        assert!(matches!(Folder::create(&path, true, kind), Err(ExchangeError::NotOurs { .. })));
-        drop(Folder::create(&place.path().join("other"), false, kind).unwrap());
+        assert!(matches!(Folder::make(&path, true, kind, two), Err(ExchangeError::NotOurs { .. })));
+        let other = place.path().join("other");
+        let failed = Folder::make(&other, false, kind, |folder| {
+            std::fs::read(folder.inside().join("no such file"))
+                .map_err(at(&folder.inside().join("no such file")))
+        });
+        let said = failed.unwrap_err().to_string();
+        assert!(said.contains(&other.join("no such file").display().to_string()), "{said}");
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
     }
 }

@@ -24,8 +24,10 @@ pub fn write_csv(job: Job<'_>, rows: Rows<'_>) -> Result<(), ExchangeError> {
     let text = csv_metadata(job.path, job.fields, job.meta);
     beside_out.write_all(text.as_bytes()).map_err(at(&beside))?;
     rows_as_text(&mut out, job, rows)?;
-    beside_target.commit(beside_out)?;
-    target.commit(out)
+    // both are whole before either is there
+    let (target, beside_target) = (target.settle(out)?, beside_target.settle(beside_out)?);
+    beside_target.place()?;
+    target.place()
 }
 
 /// Writes an ECSV file (astropy's APE 6), version 1.0.

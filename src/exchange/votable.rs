@@ -51,6 +51,8 @@ fn header(fields: &[Field], meta: &Meta, of_parquet: bool) -> String {
             Kind::Int => ("long", None),
             Kind::Float => ("double", None),
             Kind::Text { plain: false, .. } if !of_parquet => ("unicodeChar", Some("*".to_owned())),
+            // astropy takes texts without a greatest length for objects, which it cannot put together with Parquet's.
+            Kind::Text { bytes, .. } if of_parquet => ("char", Some(format!("{}*", bytes.max(1)))),
             Kind::Text { .. } => ("char", Some("*".to_owned())),
             Kind::List { most, same: true } if most > 0 && !of_parquet => ("float", Some(most.to_string())),
             Kind::List { .. } => ("float", Some("*".to_owned())),

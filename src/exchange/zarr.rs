@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -113,12 +112,20 @@ fn numbers(field: &Field, values: &Values) -> Vec<u8> {
 
 /// Writes the store. The fields are those of the galaxies and lists of draws; one of them is `object_id`.
 pub fn write(job: Job<'_>, source: &Source<'_>, progress: &dyn Progress) -> Result<(), ExchangeError> {
-    let folder = Folder::create(job.path, job.overwrite, MARKER)?;
+    Folder::make(job.path, job.overwrite, MARKER, |folder| fill(folder, job, source, progress))
+}
+
+fn fill(
+    folder: &Folder,
+    job: Job<'_>,
+    source: &Source<'_>,
+    progress: &dyn Progress,
+) -> Result<(), ExchangeError> {
     let n = source.n_rows();
     let most = |field: &Field| if let Kind::List { most, .. } = field.kind { most } else { 0 };
     let n_draws = job.fields.iter().map(most).max().unwrap_or(0).max(1);
     let chunk = (CHUNK_BYTES / (4 * n_draws)).clamp(1, 4096);
-    let mut metadata = Metadata { folder: &folder, all: BTreeMap::new() };
+    let mut metadata = Metadata { folder, all: BTreeMap::new() };
     let pairs: Map<String, Value> = job
         .meta
         .pairs
@@ -166,23 +173,22 @@ pub fn write(job: Job<'_>, source: &Source<'_>, progress: &dyn Progress) -> Resu
             let path = format!("{}/{}", group_of(field), field.name.replace('/', "_"));
             if let Values::Lists { lengths, values } = values {
                 let bytes = transposed(lengths, values, n_draws, chunk);
-                put_chunk(&folder, job.path, &format!("{path}/0.0.{number}"), &bytes)?;
+                put_chunk(folder, &format!("{path}/0.0.{number}"), &bytes)?;
                 continue;
             }
             let mut bytes = numbers(field, values);
             // A chunk at the end is as long as the others.
             bytes.resize(bytes.len() / batch.rows.max(1) * chunk, 0);
-            put_chunk(&folder, job.path, &format!("{path}/{number}"), &bytes)?;
+            put_chunk(folder, &format!("{path}/{number}"), &bytes)?;
             if Some(i) == id {
                 for group in &groups {
-                    put_chunk(&folder, job.path, &format!("{group}/galaxy/{number}"), &bytes)?;
+                    put_chunk(folder, &format!("{group}/galaxy/{number}"), &bytes)?;
                 }
             }
         }
         number += 1;
         Ok(())
-    })?;
-    folder.commit()
+    })
 }
 
 /// `[n_draws, chunk]` little-endian of lists one after the other, NaN where there is no draw.
@@ -199,9 +205,9 @@ fn transposed(lengths: &[Option<usize>], values: &[f32], n_draws: usize, chunk: 
     grid.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn put_chunk(folder: &Folder, path: &Path, name: &str, bytes: &[u8]) -> Result<(), ExchangeError> {
-    let packed = zstd::bulk::compress(bytes, LEVEL).map_err(at(path))?;
+fn put_chunk(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), ExchangeError> {
     let place = folder.inside().join(name);
-    let mut file = OpenOptions::new().write(true).create_new(true).open(place).map_err(at(path))?;
-    file.write_all(&packed).map_err(at(path))
+    let packed = zstd::bulk::compress(bytes, LEVEL).map_err(at(&place))?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(&place).map_err(at(&place))?;
+    file.write_all(&packed).map_err(at(&place))
 }

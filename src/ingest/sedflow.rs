@@ -37,6 +37,11 @@ fn name_of(info: &ColumnInfo) -> String {
     Notes::of(info).name.unwrap_or_else(|| info.name.clone())
 }
 
+/// Where the column is that the catalog calls so.
+fn place(columns: &[ColumnInfo], name: &str) -> Option<usize> {
+    columns.iter().position(|column| name_of(column) == name)
+}
+
 fn bands(columns: &[ColumnInfo]) -> Vec<BandColumns> {
     let names: Vec<String> = columns.iter().map(name_of).collect();
     let find = |name: String| names.iter().position(|known| *known == name);
@@ -56,8 +61,7 @@ fn bands(columns: &[ColumnInfo]) -> Vec<BandColumns> {
 
 /// Whether the columns are those of an export with photometry.
 pub fn recognises(columns: &[ColumnInfo]) -> bool {
-    let there = |name: &str| columns.iter().any(|column| column.name == name);
-    there("survey") && there("object_id") && !bands(columns).is_empty()
+    place(columns, "survey").is_some() && place(columns, "object_id").is_some() && !bands(columns).is_empty()
 }
 
 /// The galaxies of one survey in an export.
@@ -72,7 +76,7 @@ pub struct Part {
 pub fn parts(table: &mut dyn Table) -> Result<Vec<Part>, TableError> {
     let columns = table.columns().to_vec();
     let bands = bands(&columns);
-    let survey = columns.iter().position(|column| column.name == "survey").unwrap_or(0);
+    let survey = place(&columns, "survey").unwrap_or(0);
     let encoded = Notes::of(&columns[survey]).encoded;
     let mut selected = vec![survey];
     selected.extend(bands.iter().map(|band| band.flags));
@@ -196,7 +200,8 @@ pub fn map(columns: &[ColumnInfo], part: &Part, known: &dyn Fn(&str) -> bool) ->
         })
         .map(|i| columns[i].name.clone())
         .collect();
-    let optional = |name: &str| Some(OneOf::FirstOf(vec![name.to_owned()]));
+    let in_file = |name: &str| place(columns, name).map_or(name, |i| columns[i].name.as_str()).to_owned();
+    let optional = |name: &str| Some(OneOf::FirstOf(vec![in_file(name)]));
     ColumnMap {
         name: NAME.to_owned(),
         description: DESCRIPTION.to_owned(),
@@ -205,7 +210,7 @@ pub fn map(columns: &[ColumnInfo], part: &Part, known: &dyn Fn(&str) -> bool) ->
         notes,
         detect: Detect::default(),
         columns: Roles {
-            id: IdColumn::One("object_id".to_owned()),
+            id: IdColumn::One(in_file("object_id")),
             ra: optional("ra_deg"),
             dec: optional("dec_deg"),
             redshift: optional("redshift"),
@@ -255,8 +260,7 @@ pub fn complete(plan: &mut Plan, columns: &[ColumnInfo], part: &Part) {
     {
         plan.extinction.clone_from(by);
     }
-    let cuts = columns.iter().position(|column| column.name == "cuts_failed");
-    let Some(column) = cuts else { return };
+    let Some(column) = place(columns, "cuts_failed") else { return };
     let known = Notes::of(&columns[column]).cuts;
     let known = known.as_ref().and_then(|cuts| cuts[&part.survey].as_array()).cloned().unwrap_or_default();
     let mut bits = Vec::new();
@@ -286,8 +290,7 @@ impl OfSurvey {
     pub fn new(inner: Box<dyn Table>, survey: Option<&str>) -> Self {
         let columns = inner.columns();
         let encoded: Vec<bool> = columns.iter().map(|column| Notes::of(column).encoded).collect();
-        let place = columns.iter().position(|column| column.name == "survey");
-        let survey = place.zip(survey.map(str::to_owned));
+        let survey = place(columns, "survey").zip(survey.map(str::to_owned));
         let selected = (0..columns.len()).collect();
         Self { inner, survey, encoded, selected, row: 0 }
     }

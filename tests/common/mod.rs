@@ -82,3 +82,17 @@ pub fn sound(folder: &Path, catalog: &str) {
     let output = sedflow(folder, &["-C", catalog, "check"]).output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
+
+/// The Python that `SEDFLOW_PYTHON` names, which has the packages of `tests/interop/requirements.txt`; or else `python3`, if
+/// it has these modules; where there is neither, says so.
+pub fn python(modules: &str) -> Option<String> {
+    if let Ok(named) = std::env::var("SEDFLOW_PYTHON") {
+        return Some(named);
+    }
+    let output = Command::new("python3").args(["-c", &format!("import {modules}")]).output();
+    let there = output.is_ok_and(|output| output.status.success());
+    if !there {
+        eprintln!("not run: there is no Python with {modules}; SEDFLOW_PYTHON may name one");
+    }
+    there.then(|| "python3".to_owned())
+}

@@ -11,28 +11,30 @@ folder = Path(sys.argv[1])
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what the packages say of each other while they are loaded
     import arviz
-    import astropy.units
     import hats
     import lsdb
     import numpy as np
     import qp
     import xarray
     from astropy.io import fits
-    from astropy.table import QTable, Table
+    from astropy.table import Table
+    from hats.io.skymap import read_skymap, skymap_coverage
     from hats.io.validation import is_valid_catalog, is_valid_collection
 
 warnings.simplefilter("error")
-# No exception at all here: without units of logarithms astropy has nothing to remark.
-for name in ["plain.fits", "plain.vot"]:
-    table = Table.read(folder / name)
-    assert table["flux_njy_r"].unit == astropy.units.nJy and len(table) > 0, name
-QTable.read(folder / "plain.fits")
-reference = Table.read(folder / "plain.fits")
+reference = Table.read(folder / "a.fits")
+for name, names in {
+    "cigale": ["id", "bayes.log_mstar", "bayes.log_mstar_err", "best.log_mstar"],
+    "bagpipes": ["log_mstar_16", "log_mstar_50", "log_mstar_84", "log_evidence", "chisq_phot", "n_bands"],
+    "desi": ["OBJECT_ID", "LOG_MSTAR_Q50", "RA_DEG", "REDSHIFT"],
+}.items():
+    table = Table.read(folder / f"{name}.fits")
+    assert set(names) <= set(table.colnames) and len(table) == len(reference), name
 assert Table.read(folder / "d.vot")["log_mstar"].ndim == 2
 assert Table.read(folder / "d.ecsv")["log_mstar"].ndim == 2
 with fits.open(folder / "d.fits", checksum=True) as hdus:
     hdus.verify("exception")
-print("astropy: no warning, vectors and checksums as they should be")
+print("astropy: vectors, checksums and other programs' names as they should be")
 
 tree = xarray.open_datatree(folder / "a.zarr", engine="zarr")
 with warnings.catch_warnings():
@@ -69,6 +71,10 @@ with warnings.catch_warnings():
     frame = collection.compute()
     draws = frame["log_mstar"].iloc[0]
     assert draws is None or len(draws) > 100
+    sky = read_skymap(catalog.hc_structure, None)
+    assert sky.sum() == len(reference) and len(sky) == 12 * 4 ** catalog.hc_structure.catalog_info.skymap_order
+    assert read_skymap(catalog.hc_structure, 2).sum() == len(reference)
+    assert 0 < skymap_coverage(catalog.hc_structure) < 0.01
     matched = collection.crossmatch(catalog, radius_arcsec=1, suffixes=("_a", "_b")).compute()
     assert len(matched) >= len(frame)
 print("hats, lsdb: catalog and collection are valid, opened and matched with each other")

@@ -1,16 +1,17 @@
-"""Reads exports of `sedflow export` in a folder with astropy, h5py, numpy, pyarrow and DuckDB, as far as they are there.
+"""Reads exports of `sedflow export` in a folder with astropy, h5py, numpy, pyarrow, pandas and DuckDB, warnings being errors.
 
-python3 light.py FOLDER
+python3 light.py FOLDER [--all]
+
+Packages that are absent are named at the end; with --all they are an error.
 """
 
 import importlib
 import sys
 import warnings
+import xml.etree.ElementTree
 from pathlib import Path
 
 warnings.simplefilter("error")
-# astropy knows no logarithms among units, though the standards of FITS and VO units do.
-warnings.filterwarnings("ignore", message=".*'log' is not a recognized function.*")
 folder = Path(sys.argv[1])
 asked, absent = [], []
 
@@ -34,11 +35,14 @@ def same(a, b):
 
 reference = None
 if package("astropy.table"):
+    import astropy.io.votable
+    import astropy.units
     from astropy.io import fits
-    from astropy.table import Table
+    from astropy.table import QTable, Table
 
     for name in ["a.fits", "a.vot", "a.ecsv"]:
         table = Table.read(folder / name)
+        QTable.read(folder / name)
         if name != "a.fits":  # of which astropy passes over TCOMM
             for column in table.colnames:
                 assert table[column].description, (name, column)
@@ -48,6 +52,10 @@ if package("astropy.table"):
         if reference is None:
             reference = list(median)
         same(list(median), reference)
+    astropy.io.votable.parse(folder / "a.vot", verify="exception")
+    for name in ["a.vot", "a.ecsv"]:
+        assert "unit: log(solMass)" in Table.read(folder / name)["log_mstar_q50"].description
+    assert Table.read(folder / "a.vot").meta["description"].startswith("Galaxies")
     with fits.open(folder / "a.fits", checksum=True) as hdus:
         hdus.verify("exception")
         header = hdus[1].header
@@ -85,12 +93,27 @@ if package("pyarrow.parquet"):
     if reference is not None:
         found = [float("nan") if x is None else x for x in table["log_mstar_q50"].to_pylist()]
         same(found, reference)
-    metadata = pyarrow.parquet.read_metadata(folder / "a.parquet").metadata
-    assert metadata[b"IVOA.VOTable-Parquet.version"] == b"1.0"
-    assert b"<FIELD" in metadata[b"IVOA.VOTable-Parquet.content"]
+    # VOParquet 1.0: the first table of the VOTable in the footer has the columns of the file, in order, of the same types
+    types = {"long": "int64", "double": "double", "char": "string", "float": "list<element: float not null>"}
+    for name in ["a.parquet", "d.parquet"]:
+        metadata = pyarrow.parquet.read_metadata(folder / name).metadata
+        assert metadata[b"IVOA.VOTable-Parquet.version"] == b"1.0"
+        inside = folder / f"{name}.vot"
+        inside.write_bytes(metadata[b"IVOA.VOTable-Parquet.content"])
+        root = xml.etree.ElementTree.parse(inside).getroot()
+        of = "{http://www.ivoa.net/xml/VOTable/v1.3}"
+        fields = [(x.get("name"), types[x.get("datatype")]) for x in root.iter(of + "FIELD")]
+        schema = pyarrow.parquet.read_schema(folder / name)
+        assert fields == [(x.name, str(x.type)) for x in schema], [(a, b) for a, b in zip(fields, schema) if a[0] != b.name]
+        assert not list(root.iter(of + "DATA")) and len(list(root.iter(of + "TABLE"))) == 1
+        if "astropy.table" in asked:
+            astropy.io.votable.parse(inside, verify="exception")
+    if "astropy.table" in asked:
+        table = Table.read(folder / "a.parquet", format="parquet.votable")
+        assert table["flux_njy_r"].unit == astropy.units.nJy and table["log_mstar_q50"].description
     draws = pyarrow.parquet.read_table(folder / "d.parquet")
-    lists = draws["log_mstar"].to_pylist()
-    assert {len(x) for x in lists if x is not None} == {draws["n_draws"].to_pylist()[0]}
+    lengths = [0 if x is None else len(x) for x in draws["log_mstar"].to_pylist()]
+    assert lengths == [n or 0 for n in draws["n_draws"].to_pylist()] and max(lengths) > 100, lengths
 
 if package("pandas"):
     import pandas
@@ -108,4 +131,5 @@ if package("duckdb"):
     sql = f"SELECT list_avg(log_mstar) FROM '{folder / 'd.parquet'}' WHERE n_draws > 0"
     assert len(duckdb.sql(sql).fetchall()) > 0
 
+assert not absent or "--all" not in sys.argv, f"absent: {absent}"
 print("read by", ", ".join(asked) or "nothing", *([f"; absent: {', '.join(absent)}"] if absent else []))

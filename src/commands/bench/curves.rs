@@ -71,6 +71,7 @@ pub fn run(args: CurvesArgs, context: &Context) -> anyhow::Result<Outcome> {
         stream: true,
         from: None,
         export: None,
+        overwrite: false,
     };
     let sources = Sources::load(None, &options)?;
     let features = FeatureSpec::for_noise(&sources.noise, false)?;

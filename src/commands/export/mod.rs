@@ -12,6 +12,7 @@ use super::listen::Terminal;
 use super::plot::posterior_set;
 use super::{Context, Outcome};
 use crate::exchange::columns::{Column, Columns, FluxUnit, Origin, What};
+use crate::exchange::dialect::{self, LogUnits, Names};
 use crate::exchange::names::Alphabet;
 use crate::exchange::source::Source;
 use crate::exchange::{self, ExchangeError, Field, Job, Meta, Rows, arrays, hats, latex, qp, zarr};
@@ -47,10 +48,13 @@ pub struct ExportArgs {
     /// Unit of fluxes
     #[arg(long, value_name = "UNIT", default_value = "njy")]
     flux_unit: FluxUnit,
-    /// How the unit of a logarithm is written: log(solMass), dex(solMass), or in the description alone
-    /// [default: log; dex in ECSV]
+    /// How the unit of a logarithm is written [default: none in FITS, VOTable, Parquet, ECSV and HATS, so that astropy
+    /// reads them without a warning; log in the others]
     #[arg(long, value_name = "HOW")]
     log_units: Option<LogUnits>,
+    /// Whose names the columns have
+    #[arg(long, value_name = "PROGRAM", default_value = "catalog")]
+    names: Names,
     /// Most rows of a HATS partition
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
     partition_rows: u64,
@@ -88,17 +92,20 @@ pub enum Format {
     Hats,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogUnits {
-    /// log(solMass), as FITS and the VO write it; astropy does not know it
-    Log,
-    /// dex(solMass), as astropy writes it
-    Dex,
-    /// No unit; the description says it
-    None,
-}
-
 impl Format {
+    /// What the readers of this format know.
+    fn log_units(self) -> LogUnits {
+        match self {
+            Format::Fits | Format::Votable | Format::Parquet | Format::Ecsv | Format::Hats => LogUnits::None,
+            _ => LogUnits::Log,
+        }
+    }
+
+    /// Whether the columns may be called anything.
+    fn names_are_free(self) -> bool {
+        !matches!(self, Format::Zarr | Format::Qp | Format::Latex)
+    }
+
     /// By the ending of a name.
     fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
@@ -136,10 +143,6 @@ pub fn run(args: ExportArgs, context: &Context) -> anyhow::Result<Outcome> {
     };
     let chosen = Chosen::new(&args, &store, set.as_ref(), context)?;
     let terminal = Terminal::new(context.quiet, &context.catalog);
-    let log_units = args.log_units.unwrap_or(match format {
-        Format::Ecsv => LogUnits::Dex,
-        _ => LogUnits::Log,
-    });
     let bands;
     let columns = match format {
         Format::Hdf5 if args.what.is_empty() && args.columns.is_empty() => {
@@ -156,7 +159,18 @@ pub fn run(args: ExportArgs, context: &Context) -> anyhow::Result<Outcome> {
             columns(&args, format, &store, set.as_ref())?
         }
     };
-    let columns = write_units(columns, log_units);
+    let mut columns = columns;
+    dialect::write_log_units(&mut columns, args.log_units.unwrap_or(format.log_units()));
+    if args.names != Names::Catalog && (bands.is_some() || !format.names_are_free()) {
+        bail!(
+            "this format has names of its own: --names is for tables{}",
+            match format {
+                Format::Hdf5 => " (HDF5: with --what or --columns)",
+                _ => "",
+            }
+        );
+    }
+    dialect::rename(&mut columns, args.names);
     let meta = meta(set.as_ref());
     let source = chosen.source(&store, columns)?;
     let mut fields = source.fields();
@@ -321,7 +335,7 @@ fn write_hats(
     context: &Context,
     progress: &dyn Progress,
 ) -> Result<(), ExchangeError> {
-    let cell = source.fields().iter().position(|field| field.name == "healpix29");
+    let cell = source.fields().iter().position(|field| field.catalog_name() == "healpix29");
     let cell = cell.ok_or(ExchangeError::NoColumn { name: "healpix29".to_owned() })?;
     let (cells, without) = hats::write(job, source, cell, options, progress)?;
     if without > 0 {
@@ -329,30 +343,6 @@ fn write_hats(
     }
     context.remark(&format!("{} partitions", cells.len()));
     Ok(())
-}
-
-/// Rewrites the units of logarithms.
-fn write_units(mut columns: Vec<Column>, how: LogUnits) -> Vec<Column> {
-    for column in &mut columns {
-        let field = &mut column.field;
-        let Some(inner) = field
-            .unit
-            .as_deref()
-            .and_then(|unit| unit.strip_prefix("log(")?.strip_suffix(')'))
-            .map(str::to_owned)
-        else {
-            continue;
-        };
-        match how {
-            LogUnits::Log => {}
-            LogUnits::Dex => field.unit = Some(format!("dex({inner})")),
-            LogUnits::None => {
-                field.unit = None;
-                field.description = format!("{}; log10 of a number in {inner}", field.description);
-            }
-        }
-    }
-    columns
 }
 
 fn meta(set: Option<&PosteriorSet>) -> Meta {

@@ -1,4 +1,4 @@
-//! `sedflow why`: from a thing back to the files and seeds it was made from, as a tree.
+//! `sedflow why`: from a thing back to the files and seeds it was made from, as a tree or as PROV-JSON.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -10,19 +10,36 @@ use super::{Context, Outcome};
 use crate::output::for_eyes;
 use crate::store::{Artifact, Mode, Product, Run, RunId, Store, StoreError, Thing};
 
+mod prov;
+
 #[derive(Debug, Args)]
 pub struct WhyArgs {
     /// A galaxy's identifier, a survey, a product's name or hash; or kind:name, such as checkpoint:default,
     /// galaxy:nsa/140, run:3
     thing: String,
+    /// How it is told
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    format: Telling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Telling {
+    /// A tree, for reading
+    Tree,
+    /// W3C PROV-JSON, for other programs
+    ProvJson,
 }
 
 pub fn run(args: WhyArgs, context: &Context) -> anyhow::Result<Outcome> {
     let store = context.open(Mode::Read)?;
     let thing = store.find_thing(&args.thing)?;
+    let mut out = io::stdout().lock();
+    if args.format == Telling::ProvJson {
+        writeln!(out, "{:#}", prov::document(&store, &thing)?)?;
+        return Ok(Outcome::Done);
+    }
     let mut walk = Walk { store: &store, told: BTreeSet::new(), lines: Vec::new() };
     walk.thing(&thing)?;
-    let mut out = io::stdout().lock();
     walk.lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
     Ok(Outcome::Done)
 }
