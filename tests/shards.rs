@@ -173,6 +173,10 @@ fn an_estimate_is_measured_or_computed_from_given_rates() {
     assert!((number("hours") - 1e4 / 3600.0).abs() < 1e-9, "{value}");
     assert!((number("gb_merged") - 1500.0).abs() < 1e-6, "{value}");
 
+    let words = ["shard", "plan", "--estimate", "--shards", "1000", "--cores", "10"];
+    let text = run(folder, &[&words[..], &given].concat());
+    assert!(text.contains("rates, as given: 10.0 galaxies per core and second, 0 s to begin"), "{text}");
+
     sample(folder, "c.db");
     let words = ["-C", "c.db", "shard", "plan", "--estimate", "--json", "--shards", "10", "--measure", "30"];
     let roads = ["--method", "npe", "--draws", "100"];

@@ -138,6 +138,7 @@ pub fn estimate(args: &PlanArgs, context: &Context) -> anyhow::Result<Outcome> {
 /// Three figures of a number.
 fn figures(x: f64) -> String {
     match x.abs() {
+        0.0 => "0".to_owned(),
         a if a >= 100.0 => grouped(x.round() as u64),
         a if a >= 10.0 => format!("{x:.1}"),
         a if a >= 0.01 => format!("{x:.2}"),
