@@ -15,7 +15,7 @@ pub struct TrainingRow {
     pub name: Option<String>,
     /// Name of the search it is a trial of, and which.
     pub search: Option<(String, u32)>,
-    /// The run that worked on it last, and how that stands.
+    /// The run that worked on it last, unless that failed after another had not; and how that stands.
     pub run: RunId,
     pub state: RunState,
     pub epochs: u64,
@@ -45,8 +45,8 @@ impl Store {
              max(h.valid_ln_prob), max(h.elapsed_s), \
              EXISTS (SELECT 1 FROM training_state s WHERE s.training_id = t.training_id) \
              FROM training t LEFT JOIN training_history h USING (training_id) \
-             JOIN run r ON r.run_id = max(t.run_id, coalesce((SELECT max(o.run_id) FROM run_output o \
-             WHERE o.hash = t.hash AND o.kind = 'training'), 0)) \
+             JOIN run r ON r.run_id = coalesce((SELECT max(o.run_id) FROM run_output o JOIN run w USING (run_id) \
+             WHERE o.hash = t.hash AND o.kind = 'training' AND w.state <> 'failed'), t.run_id) \
              GROUP BY t.training_id ORDER BY t.training_id DESC",
         )?;
         let rows = statement.query_map([], |row| {

@@ -186,6 +186,30 @@ fn a_training_resumes_from_its_saved_state_and_forgets_what_came_after() {
 }
 
 #[test]
+fn a_training_stands_as_the_run_that_worked_on_it_last_unless_that_failed() {
+    let temp = temp();
+    let mut store = Store::create(&temp.path).unwrap();
+    let p = products(&mut store);
+    let set = training_set(&mut store, &p);
+    let config = json!({"lr": 5e-4});
+    let spec = TrainingSpec { name: None, training_set: set.id, search: None, config: &config };
+    let stands = |store: &Store| store.trainings().unwrap()[0].state;
+    let mut run = p.run;
+    for (ended, then) in [
+        (RunState::Interrupted, RunState::Interrupted),
+        (RunState::Done, RunState::Done),
+        (RunState::Failed, RunState::Done),
+    ] {
+        store.begin_training(run, &spec).unwrap();
+        assert_eq!(stands(&store), RunState::Running);
+        store.finish_run(run, ended, None).unwrap();
+        assert_eq!(stands(&store), then);
+        let more = RunSpec { command: "train", config: &config, seed: None, resumes: None };
+        run = store.begin_run(&more).unwrap();
+    }
+}
+
+#[test]
 fn a_checkpoint_has_one_name_and_its_bytes_are_verified() {
     let temp = temp();
     let mut store = Store::create(&temp.path).unwrap();

@@ -167,7 +167,7 @@ fn photometry(state: &State, shown: &Shown, buffer: &mut Buffer, area: Rect) {
             }
         }
         let y = 1 + n as u16;
-        put(buffer, area, 1, y, "z", theme.style(Role::Title));
+        put(buffer, area, 1, y, "zred", theme.style(Role::Title));
         let role = if whatif.data.zred != whatif.original.zred { Role::Mark } else { Role::Text };
         put_right(
             buffer,
