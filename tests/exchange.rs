@@ -533,7 +533,7 @@ fn posteriors_made_elsewhere_become_a_set_to_compare_with() {
     let ids: Vec<u8> =
         [1_000_000_005_i64, 1_000_000_006, 1_000_000_007].iter().flat_map(|id| id.to_le_bytes()).collect();
     file.write(0, 0, &ids).unwrap();
-    let mass = |i: usize| if i >= 16 && i < 20 || i == 25 { f32::NAN } else { 10.0 + i as f32 / 100.0 };
+    let mass = |i: usize| if (16..20).contains(&i) || i == 25 { f32::NAN } else { 10.0 + i as f32 / 100.0 };
     let masses: Vec<u8> = (0..30).flat_map(|i| mass(i).to_le_bytes()).collect();
     file.write(1, 0, &masses).unwrap();
     file.finish().unwrap();
