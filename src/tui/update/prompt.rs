@@ -13,20 +13,21 @@ use crate::tui::theme::{Kind, Role};
 
 /// Lines of text that an overlay moves by.
 const LEAP: usize = 10;
+/// Columns of an overlay that are not its text's.
+const FRAME_COLUMNS: usize = 4;
 
 pub fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     match state.overlay.take() {
         Some(Overlay::Help { scroll }) => {
-            state.overlay = scrolled(key, scroll).map(|scroll| Overlay::Help { scroll });
+            let room = usize::from(state.size.0).saturating_sub(FRAME_COLUMNS);
+            let n = crate::tui::view::overlay::help_lines(state, room).len();
+            state.overlay =
+                scrolled_within(key, scroll, n, state.size).map(|scroll| Overlay::Help { scroll });
             vec![]
         }
         Some(Overlay::Text { title, lines, scroll, of }) => {
-            // from the last screenful, where more may have come since
-            let last = lines.len().saturating_sub(text_rows(state.size));
-            state.overlay = scrolled(key, scroll.min(last)).map(|scroll| {
-                let scroll = if scroll >= last { usize::MAX } else { scroll };
-                Overlay::Text { title, lines, scroll, of }
-            });
+            state.overlay = scrolled_within(key, scroll, lines.len(), state.size)
+                .map(|scroll| Overlay::Text { title, lines, scroll, of });
             vec![]
         }
         Some(Overlay::Form(form)) => super::products::form_key(state, form, key),
@@ -73,9 +74,12 @@ pub fn on_key(state: &mut State, key: KeyEvent) -> Vec<Effect> {
     }
 }
 
-/// Lines of a text in sight: those of the view less its frame.
-fn text_rows(size: (u16, u16)) -> usize {
-    usize::from(size.1).saturating_sub(5).max(1)
+/// [`scrolled`] in a text of `n` lines; what is at its end stays there, where more lines may come.
+fn scrolled_within(key: KeyEvent, scroll: usize, n: usize, size: (u16, u16)) -> Option<usize> {
+    // of the screen, heading, message, keys and frame are not the text's
+    let rows = usize::from(size.1).saturating_sub(5).max(1);
+    let last = n.saturating_sub(rows);
+    scrolled(key, scroll.min(last)).map(|scroll| if scroll >= last { usize::MAX } else { scroll })
 }
 
 /// Where a text is scrolled to; none where it is closed.

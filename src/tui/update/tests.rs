@@ -367,3 +367,15 @@ fn the_first_posteriors_bring_their_columns_unless_others_were_chosen() {
     grown(&mut state);
     assert_eq!(state.galaxies.spec.columns, chosen);
 }
+
+#[test]
+fn help_scrolls_back_from_its_end_at_once() {
+    let mut state = listed((80, 24), 50);
+    typed(&mut state, "?G");
+    let end = crate::tui::view::tests::screen(&state);
+    typed(&mut state, "jk");
+    let above = crate::tui::view::tests::screen(&state);
+    assert_ne!(end, above);
+    typed(&mut state, "j");
+    assert_eq!(crate::tui::view::tests::screen(&state), end);
+}

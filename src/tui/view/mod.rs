@@ -11,7 +11,7 @@
 mod draws;
 pub mod galaxies;
 mod galaxy;
-mod overlay;
+pub mod overlay;
 mod panel;
 mod products;
 
@@ -218,4 +218,4 @@ pub fn notice(state: &State, buffer: &mut Buffer, area: Rect, role: Role, text: 
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

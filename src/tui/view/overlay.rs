@@ -136,13 +136,15 @@ pub fn frame(state: &State, buffer: &mut Buffer, area: Rect, title: &str) -> Rec
     }
 }
 
-fn help(state: &State, buffer: &mut Buffer, area: Rect, scroll: usize) {
-    let inside = frame(state, buffer, area, "keys");
+/// A line of the help: keys, what they do, and how the keys look.
+type HelpLine = (String, String, Style);
+
+/// All lines of the help in so many columns.
+pub fn help_lines(state: &State, room: usize) -> Vec<HelpLine> {
     let here = state.scope();
     let mut scopes = vec![here, Scope::Everywhere];
     scopes.extend(Scope::ALL.into_iter().filter(|scope| ![here, Scope::Everywhere].contains(scope)));
-    let mut lines: Vec<(String, String, Style)> = Vec::new();
-    let room = usize::from(inside.width);
+    let mut lines: Vec<HelpLine> = Vec::new();
     for scope in scopes {
         if !lines.is_empty() {
             lines.push((String::new(), String::new(), Style::new()));
@@ -166,6 +168,12 @@ fn help(state: &State, buffer: &mut Buffer, area: Rect, scroll: usize) {
     for line in notes.iter().flat_map(|note| wrapped(note, room)) {
         lines.push((line, String::new(), state.theme.style(Role::Dim)));
     }
+    lines
+}
+
+fn help(state: &State, buffer: &mut Buffer, area: Rect, scroll: usize) {
+    let inside = frame(state, buffer, area, "keys");
+    let lines = help_lines(state, usize::from(inside.width));
     let shown_rows = usize::from(inside.height);
     let first = scroll.min(lines.len().saturating_sub(shown_rows));
     for (i, (key, what, style)) in lines.iter().skip(first).take(shown_rows).enumerate() {
