@@ -17,12 +17,13 @@ use sedflow::cli::Cli;
 mod fixtures;
 
 /// Blocks that no test can run: page, words of the block, reason.
-const NOT_RUN: [(&str, &str, &str); 6] = [
+const NOT_RUN: [(&str, &str, &str); 7] = [
     ("README.md", "cargo run", "builds the program, and is what the test of the demo runs"),
     ("README.md", "sedflow tui", "waits for keys; tests/tui.rs presses them"),
     ("docs/cluster.md", "slurm parts --submit", "needs a cluster; tests/slurm/run starts one"),
     ("docs/cluster.md", "dask_shards.py", "needs Dask; tests/interop/run has it"),
     ("docs/real-galaxies.md", "cargo test", "is a test"),
+    ("docs/tui.md", "tui --screenshot", "trains and draws for ten minutes; tests/tui.rs draws a view"),
     ("docs/ssp-grids.md", "import fsps", "needs FSPS; tests/data/ssp/make.py runs it with a stand-in"),
 ];
 
