@@ -182,7 +182,7 @@ impl Store {
             Segment::Number => ("NULL".to_owned(), "g.galaxy_id", FROM_GALAXY),
             Segment::Redshift => ("g.redshift".to_owned(), "g.galaxy_id", FROM_GALAXY),
             Segment::NoRedshift => ("NULL".to_owned(), "g.galaxy_id", FROM_GALAXY),
-            Segment::Summary(name) => (format!("q.{name}"), "q.posterior_id", FROM_SUMMARY),
+            Segment::Summary(name) => (format!("q.{name}"), "q.galaxy_id", FROM_SUMMARY),
             Segment::NoSummary(_) => ("NULL".to_owned(), "g.galaxy_id", FROM_GALAXY),
         };
         let only = match segment {
@@ -489,5 +489,14 @@ mod tests {
         let plan = plan.join("\n");
         assert!(plan.contains("INDEX posterior_summary_log_mstar"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
+    }
+
+    #[test]
+    fn a_condition_on_medians_and_galaxies_reads_no_summary() {
+        let (_keep, store) = catalog();
+        let condition = Some("log_mstar_q50 > 11.3 AND redshift < 0.02");
+        let selection = Selection { set: Some(PosteriorSetId(1)), condition, ..Selection::default() };
+        let plan = store.plan(&selection, &[], &[]).unwrap().join("\n");
+        assert!(plan.contains("COVERING INDEX posterior_summary_log_mstar"), "{plan}");
     }
 }

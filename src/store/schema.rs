@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/0003_ssp_grid_bytes.sql"),
     include_str!("../../schema/0004_validation_part.sql"),
     include_str!("../../schema/0005_release.sql"),
+    include_str!("../../schema/0006_summary_index.sql"),
 ];
 
 /// The migrations a program knows; tests bring their own.
