@@ -1,5 +1,6 @@
 //! The network's draws and weighted draws against Markov chains of the exact posterior.
 
+use ndarray::{Array2, s};
 use rayon::prelude::*;
 
 use super::mocks::{Examine, Examiner, Parts, measured};
@@ -106,7 +107,10 @@ pub fn gather(
     // Mocks are the noise model's by construction; of real galaxies the ladder decides.
     let errors = if section == MOCKS { Errors::Modelled } else { Errors::Auto };
     let mut rules = Rules { errors, ..Rules::default() };
-    rules.chain.min_ess = rules.chain.min_ess.max(examiner.draws as f64);
+    rules.chain.min_ess = rules.chain.min_ess.max((CHAIN_TIMES * examiner.draws) as f64);
+    rules.min_ess = rules.min_ess.max((WEIGHTED_TIMES * examiner.draws) as f64);
+    rules.chain.iterations *= CHAIN_TIMES;
+    rules.max_weighted = rules.max_weighted.max(MOST_WEIGHTED * examiner.draws);
     let ladder = examiner.ladder(rules)?;
     let mut all = Exact::default();
     let total = Some(subjects.len() as u64);
@@ -142,30 +146,45 @@ pub fn gather(
 pub const MOCKS: &str = "mcmc";
 pub const GALAXIES: &str = "galaxy_mcmc";
 
+/// Draws of the exact methods that are made for each one compared: neighbours in a chain are alike, and
+/// resampled draws come twice, both of which a classifier would take for a difference.
+const CHAIN_TIMES: usize = 4;
+const WEIGHTED_TIMES: usize = 10;
+/// Most draws weighted for each draw compared.
+const MOST_WEIGHTED: usize = 400;
+
 /// One galaxy by all methods; nothing where the network or the chain has no answer.
 fn one(ladder: &Ladder, examiner: &Examiner, subject: &Subject) -> Option<(Pair, Pair, bool)> {
     let npe = &examiner.loaded.npe;
-    let question = Question {
+    let question = |times: usize| Question {
         measured: &subject.measured,
         zred: Some(subject.zred),
-        n: examiner.draws,
+        n: times * examiner.draws,
         seed: examiner.seed,
         stream: subject.stream,
     };
     let x = npe.features(&subject.measured.at(subject.zred)).ok()?;
     let derived = &examiner.loaded.derived;
-    let plain = npe.draw(&x, subject.zred, question.n, (question.seed, question.stream), derived).ok()?;
-    let chain = ladder.answer(&question, Roads::Mcmc);
+    let plain = npe.draw(&x, subject.zred, examiner.draws, (examiner.seed, subject.stream), derived).ok()?;
+    let chain = ladder.answer(&question(CHAIN_TIMES), Roads::Mcmc);
     let converged = chain.evidence.chain.as_ref().is_some_and(|report| report.converged);
     let (_, chain) = chain.draws?;
-    let weighted = ladder.answer(&question, Roads::Is).draws.map(|(_, draws)| draws);
-    let seed = question.seed ^ question.stream;
-    let exact = examiner.pick(&chain.columns, chain.n);
-    let against = |draws: &Draws| {
-        let columns = examiner.pick(&draws.columns, draws.n);
-        let exact = Sample { columns: &exact, rows: chain.latent.view() };
-        Pair::of(&Sample { columns: &columns, rows: draws.latent.view() }, &exact, seed)
+    let weighted = ladder.answer(&question(WEIGHTED_TIMES), Roads::Is).draws.map(|(_, draws)| draws);
+    let seed = examiner.seed ^ subject.stream;
+    let (exact, exact_rows) = every(CHAIN_TIMES, examiner, &chain);
+    let against = |draws: &Draws, times: usize| {
+        let (columns, rows) = every(times, examiner, draws);
+        let exact = Sample { columns: &exact, rows: exact_rows.view() };
+        Pair::of(&Sample { columns: &columns, rows: rows.view() }, &exact, seed)
     };
     let unknown = || Pair::from_numbers(&vec![f32::NAN; 1 + 4 * examiner.names().len()]);
-    Some((against(&plain), weighted.as_ref().map_or_else(unknown, against), converged))
+    let is = weighted.as_ref().map_or_else(unknown, |draws| against(draws, WEIGHTED_TIMES));
+    Some((against(&plain, 1), is, converged))
+}
+
+/// Quantities `[17, n]` and coordinates `[n, n_free]` of one in `times` draws.
+fn every(times: usize, examiner: &Examiner, draws: &Draws) -> (Vec<f32>, Array2<f32>) {
+    let columns = examiner.pick(&draws.columns, draws.n);
+    let kept = columns.chunks_exact(draws.n.max(1)).flat_map(|column| column.iter().step_by(times));
+    (kept.copied().collect(), draws.latent.slice(s![..;times, ..]).to_owned())
 }
