@@ -397,19 +397,21 @@ impl Findings {
     /// The limits against the worst of the numbers they are for.
     pub fn checks(&self, limits: &Limits) -> Vec<Check> {
         let mut checks = Vec::new();
-        // 99 % of right checkpoints have a smaller KS distance.
-        let chance = 1.628 / (self.n_mocks.max(1) as f64).sqrt();
-        let distance = |what, quantity: &str, value: f64, limit: f64| Check {
+        // 99 % of right checkpoints have a smaller KS distance in the worst of so many quantities: each exceeds
+        // x / sqrt(n) with a probability of at most 2 exp(-2 x^2).
+        let chance = |of: usize| ((2.0 * of as f64 / 0.01).ln() / 2.0 / self.n_mocks.max(1) as f64).sqrt();
+        let distance = |what, quantity: &str, value: f64, limit: f64, of: usize| Check {
             what,
             quantity: quantity.to_owned(),
             value,
             limit: (0.0, limit),
             verdict: match value {
                 value if value <= limit => Verdict::Kept,
-                value if value <= chance => Verdict::Open,
+                value if value <= chance(of) => Verdict::Open,
                 _ => Verdict::Missed,
             },
         };
+        let n = self.quantities.len();
         let coverage = |what, quantity: &str, found: Fraction, mass: f64, off: f64| {
             let limit = (mass - off, mass + off);
             let verdict = match found {
@@ -428,16 +430,16 @@ impl Findings {
         let ranks = || self.quantities.iter().map(|q| (q.name.as_str(), &q.ranks));
         let weighted =
             || self.quantities.iter().filter_map(|q| Some((q.name.as_str(), q.weighted.as_ref()?)));
-        worst(ranks().map(|(q, r)| distance("KS of ranks", q, r.ks.statistic, limits.ks)).collect());
+        worst(ranks().map(|(q, r)| distance("KS of ranks", q, r.ks.statistic, limits.ks, n)).collect());
         worst(
             weighted()
-                .map(|(q, r)| distance("KS of ranks, weighted", q, r.ks.statistic, limits.ks_is))
+                .map(|(q, r)| distance("KS of ranks, weighted", q, r.ks.statistic, limits.ks_is, n))
                 .collect(),
         );
-        worst(vec![distance("TARP deviation", "", self.joint.tarp.deviation.statistic, limits.tarp)]);
+        worst(vec![distance("TARP deviation", "", self.joint.tarp.deviation.statistic, limits.tarp, 1)]);
         if let Some(joint) = &self.weighted_joint {
             let value = joint.tarp.deviation.statistic;
-            worst(vec![distance("TARP deviation, weighted", "", value, limits.tarp)]);
+            worst(vec![distance("TARP deviation, weighted", "", value, limits.tarp, 1)]);
         }
         worst(
             ranks()
