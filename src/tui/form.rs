@@ -93,11 +93,16 @@ impl Kind {
                     ("where", "--where", "", "a condition; empty: all galaxies"),
                     ("profile", "--profile", "full", "full or small"),
                     ("licence", "--licence", "", "such as CC-BY-4.0"),
+                    ("citation", "--citation", "", "how to cite it"),
+                    ("describe", DESCRIBE, "", "COLUMN=UNIT: TEXT; COLUMN=-: TEXT, of your own columns"),
                 ],
             ),
         }
     }
 }
+
+/// The option that may be given several times, in one field with semicolons between.
+const DESCRIBE: &str = "--describe";
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
@@ -134,8 +139,11 @@ impl Form {
         let mut arguments: Vec<String> = self.words.iter().map(|word| (*word).to_owned()).collect();
         let filled = || self.fields.iter().filter(|field| !field.line.text().trim().is_empty());
         for field in filled().filter(|field| !field.option.is_empty()) {
+            let text = field.line.text();
+            let values = if field.option == DESCRIBE { text.split(';').collect() } else { vec![text] };
             // one word, so that a value cannot become an option
-            arguments.push(format!("{}={}", field.option, field.line.text().trim()));
+            let given = values.iter().map(|value| value.trim()).filter(|value| !value.is_empty());
+            arguments.extend(given.map(|value| format!("{}={value}", field.option)));
         }
         let words: Vec<String> = filled()
             .filter(|field| field.option.is_empty())
@@ -184,5 +192,10 @@ mod tests {
             assert_eq!(form.lacks(), None);
         }
         assert_eq!(Form::new(Kind::Ingest, &[]).lacks(), Some("file"));
+        let described =
+            Form::new(Kind::Release, &[("set", "s"), ("describe", "A=log(solMass): mass; B=-: a flag;")]);
+        let arguments = described.arguments();
+        assert!(arguments.contains(&"--describe=A=log(solMass): mass".to_owned()), "{arguments:?}");
+        assert!(arguments.contains(&"--describe=B=-: a flag".to_owned()), "{arguments:?}");
     }
 }
