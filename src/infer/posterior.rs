@@ -326,6 +326,29 @@ mod tests {
     }
 
     #[test]
+    fn mocks_of_a_flux_neither_raise_nor_lower_it_on_average() {
+        let noise = NoiseModel::shipped().unwrap();
+        let sampler = noise.sampler();
+        let mut rng = Streams::new(11, "posterior test").at(7);
+        for mag in [11.3, 14.3, 16.3, 17.3] {
+            let f = [mag + 1.1, mag, mag - 0.4, mag - 0.6, mag - 0.8].map(crate::noise::mag_to_nmgy);
+            let (mut noisy, mut sigma) = ([0.0; 5], [0.0; 5]);
+            let (mut sum, mut square) = (0.0, 0.0);
+            for _ in 0..40_000 {
+                sampler.draw(&f, &mut rng, &mut noisy, &mut sigma).unwrap();
+                let data = noisy.iter().zip(&sigma).map(|(&f, &s)| flux(f, s)).collect();
+                let likelihood = Likelihood::new(data).unwrap().with_noise(&noise).unwrap();
+                let at = |ln_factor: f64| likelihood.ln(&f.map(|f| f * ln_factor.exp()));
+                let score = (at(1e-4) - at(-1e-4)) / 2e-4;
+                sum += score;
+                square += score * score;
+            }
+            let sigmas: f64 = sum / square.sqrt();
+            assert!(sigmas.abs() < 4.0, "{mag}: {sigmas}");
+        }
+    }
+
+    #[test]
     fn what_is_no_measurement_is_refused() {
         for (f, s) in [(f64::NAN, 1.0), (1.0, 0.0), (1.0, f64::INFINITY), (f64::INFINITY, 1.0), (1.0, -1.0)] {
             assert!(matches!(Likelihood::new(vec![flux(f, s)]), Err(LikelihoodError::Datum { band: 0, .. })));
