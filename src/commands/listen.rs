@@ -153,7 +153,8 @@ impl Board {
 fn training_line(event: &Event) -> String {
     let mut line = training_words(event);
     if let Event::Training { eta_s: Some(eta), .. } = event {
-        line += &format!(", {} left", HumanDuration(Duration::from_secs_f64(eta.clamp(0.0, 1e9))));
+        let eta = Duration::try_from_secs_f64(eta.min(1e9)).unwrap_or_default();
+        line += &format!(", {} left", HumanDuration(eta));
     }
     line
 }
